@@ -1,0 +1,51 @@
+"""Autoregressive density models from scratch: exact probabilities, exact samples, fast kernels."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pyarsimple.config import show_config
+from pyarsimple.evaluation import compare
+from pyarsimple.models import FVSBN, MADE, NADE
+from pyarsimple.storage import load
+from pyarsimple.training import fit
+from pyarsimple.twins import backend, set_num_threads
+
+if TYPE_CHECKING:
+    from pyarsimple import baselines, conditionals, datasets, optimizers, orders, plots
+
+_SUBMODULES = ("baselines", "conditionals", "datasets", "optimizers", "orders", "plots")
+
+__all__ = [
+    "FVSBN",
+    "MADE",
+    "NADE",
+    "backend",
+    "baselines",
+    "compare",
+    "conditionals",
+    "datasets",
+    "fit",
+    "load",
+    "optimizers",
+    "orders",
+    "plots",
+    "set_num_threads",
+    "show_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a submodule when it is first used (SPEC 1)."""
+    if name in _SUBMODULES:
+        return importlib.import_module(f"pyarsimple.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pyarsimple")
+    raise AttributeError(f"module 'pyarsimple' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

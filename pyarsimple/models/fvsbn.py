@@ -1,0 +1,134 @@
+"""The fully visible sigmoid belief network: each bit is a logistic regression on those before it.
+
+    p(x_i = 1 | x_<i) = sigmoid(b_i + sum_{j<i} W_ij x_j)
+
+The D regressions share nothing, so the negative log-likelihood is convex in (W, b). Written as one
+matrix product, the condition j < i is a mask: the strict lower triangle of W, where the order is
+the natural one.
+
+    symbol   shape    what
+    x        (N, D)   data, 0 or 1
+    W        (D, D)   W[i, j] from x_j to variable i; used where j comes before i, ignored elsewhere
+    b        (D,)     biases
+    logits   (N, D)   of p(x_i = 1 | x_<i)
+
+Cost: O(D^2) for a probability, its gradient, or a sample.
+
+References: Neal (1992), "Connectionist learning of belief networks"; Frey, Hinton and Dayan (1995),
+"Does the wake-sleep algorithm produce good density estimators?"; the name is that of Gan et al.
+(2015), "Learning deep sigmoid belief networks with data augmentation".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, State, fill_in
+from pyarsimple.conditionals import Bernoulli
+from pyarsimple.orders import precedes
+from pyarsimple.twins import twin
+
+# The parallel view.
+
+
+@twin
+def fvsbn_logits(x: Array, W: Array, b: Array, order: Array) -> Array:
+    """Logits of all conditionals at once."""
+    W = np.where(precedes(order), W, 0)
+    return x @ W.T + b  # (N, D)
+
+
+@twin
+def fvsbn_backward(d_logits: Array, x: Array, order: Array) -> tuple[Array, Array]:
+    """Gradients dW, db from d_logits (N, D)."""
+    dW = np.where(precedes(order), d_logits.T @ x, 0)  # (D, D)
+    db = d_logits.sum(axis=0)  # (D,)
+    return dW, db
+
+
+# The sequential view.
+
+
+class FVSBNState(State):
+    """Carries all logits; when a variable becomes known, its column of W is added to them."""
+
+    def __init__(self, n: int, W: Array, b: Array, order: Array) -> None:
+        super().__init__(order, n, b.dtype)
+        self.W = W
+        self.logits = np.tile(b, (n, 1))  # (N, D): complete for the next variable
+
+    def _outputs(self, i: int) -> Array:
+        return self.logits[:, i].copy()
+
+    def _advance(self, i: int, x_i: Array) -> None:
+        later = self.order[self.position + 1 :]
+        self.logits[:, later] += np.multiply.outer(x_i, self.W[later, i])
+
+
+@twin
+def fvsbn_sample(
+    x: Array, n_known: int, uniforms: Array, W: Array, b: Array, order: Array
+) -> Array:
+    """Return x with the variables from position n_known on drawn: 1 where uniform < p."""
+    return fill_in(FVSBNState(len(x), W, b, order), x, n_known, uniforms, Bernoulli())
+
+
+class FVSBN(AutoregressiveModel):
+    """Fully visible sigmoid belief network. See the module's docstring for the equations.
+
+    Parameters
+    ----------
+    n_dims : int
+        D, the number of variables.
+    order, dtype, rng
+        As in `AutoregressiveModel`.
+
+    Attributes
+    ----------
+    params : dict
+        ``W`` (D, D), ``W[i, j]`` from x_j to variable i, and ``b`` (D,).
+    """
+
+    name = "fvsbn"
+
+    def __init__(
+        self,
+        n_dims: int,
+        *,
+        order: npt.ArrayLike | None = None,
+        dtype: Any = "float64",
+        rng: Any = None,
+    ) -> None:
+        super().__init__(n_dims, order=order, dtype=dtype, rng=rng)
+
+    @staticmethod
+    def param_shapes(*, n_dims: int, **config: Any) -> dict[str, tuple[int, ...]]:
+        """W and b."""
+        return {"W": (n_dims, n_dims), "b": (n_dims,)}
+
+    def _initial_params(self, rng: np.random.Generator) -> Params:
+        D = self.n_dims
+        W = rng.normal(0, 0.1 / np.sqrt(D), (D, D))
+        W = np.where(precedes(self.order), W, 0)
+        return {"W": W.astype(self.dtype), "b": np.zeros(D, self.dtype)}
+
+    def masks(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """W is free where the column's variable comes before the row's."""
+        return {"W": precedes(self.order)}
+
+    def _forward(self, x: Array, draw: Any = None) -> tuple[Array, Any]:
+        return fvsbn_logits(x, self.params["W"], self.params["b"], self.order), x
+
+    def _backward(self, d_outputs: Array, cache: Any) -> Params:
+        dW, db = fvsbn_backward(d_outputs, cache, self.order)
+        return {"W": dW, "b": db}
+
+    def start(self, n: int = 1) -> FVSBNState:
+        """Begin the sequential view: n rows of which nothing is known yet."""
+        return FVSBNState(n, self.params["W"], self.params["b"], self.order)
+
+    def _fill_in(self, x: Array, n_known: int, uniforms: Array) -> Array:
+        return fvsbn_sample(x, n_known, uniforms, self.params["W"], self.params["b"], self.order)

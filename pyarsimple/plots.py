@@ -1,0 +1,312 @@
+"""Pictures of models: samples, learning curves, and what each conditional says.
+
+Every function returns a matplotlib ``Figure`` that belongs to nobody but the caller: no window is
+opened, no global setting is changed, no display is needed. Save it with ``figure.savefig(path)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[Any]
+
+#: Colours that stay apart for every kind of colour vision (Okabe and Ito, 2008), one for each model.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+INK = "#222222"
+PALE = "#8A8A8A"
+DPI = 160
+
+
+class Curves(Protocol):
+    """What a `History` has, as far as its picture is concerned."""
+
+    train_nll: list[float]
+    valid_nll: list[float]
+    best_epoch: int | None
+
+
+class Density(Protocol):
+    """What a model has, as far as a map of its conditionals is concerned."""
+
+    def conditionals(self, x: npt.ArrayLike) -> Array:
+        """p(x_i = 1 | x_<i) of each entry, (N, D)."""
+
+    def log_prob(self, x: npt.ArrayLike) -> Array:
+        """log p(x) of each row, (N,)."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches that no pyplot knows of."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            f'pictures need matplotlib ({error}); install it with: pip install "pyarsimple[demo]"'
+        ) from error
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def check_images(x: npt.ArrayLike, image_shape: Sequence[int], name: str) -> Array:
+    """Return rows of pixels as images (N, height, width), or say why they cannot be."""
+    height, width = image_shape
+    x = np.asarray(x)
+    if x.ndim != 2 or x.shape[1] != height * width:
+        raise ValueError(
+            f"{name} must have shape (N, {height * width}) to be drawn as {height}x{width} images, "
+            f"got {x.shape}; pass the image_shape whose product is the number of columns"
+        )
+    return x.reshape(-1, height, width)
+
+
+def tile(images: Array, columns: int) -> Array:
+    """Images (N, height, width), put side by side in a grid; NaN where there is none."""
+    n, height, width = images.shape
+    rows = max(1, math.ceil(n / columns))
+    gap = 1 + max(height, width) // 16
+    canvas = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap), np.nan)
+    for k, image in enumerate(images):
+        top, left = gap + (k // columns) * (height + gap), gap + (k % columns) * (width + gap)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def _show(ax: Axes, image: Array, colours: str) -> Any:
+    """Draw an image of numbers in [0, 1]; what is NaN shows the background."""
+    ax.set_axis_off()
+    return ax.imshow(image, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+
+
+def samples(
+    images: Mapping[str, npt.ArrayLike],
+    image_shape: Sequence[int],
+    *,
+    rows: int = 10,
+    columns: int = 6,
+) -> Figure:
+    """Grids of images, one panel for each title: what models drew, beside what is real.
+
+    Parameters
+    ----------
+    images : mapping of str to array_like, shape (N, D)
+        Numbers in [0, 1], the first ``rows * columns`` images of each of which are drawn.
+    image_shape : (height, width)
+        Their product is D.
+    rows, columns : int
+        Of the grid of each panel.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if not images:
+        raise ValueError("images must hold at least one title with its images, got none")
+    drawn = {t: check_images(x, image_shape, f"images[{t!r}]") for t, x in images.items()}
+    canvases = {t: tile(x[: rows * columns], columns) for t, x in drawn.items()}
+    height = max(len(canvas) for canvas in canvases.values())
+    width = next(iter(canvases.values())).shape[1]
+    titled = any(canvases)
+    panel = 2.0
+    figure = new_figure(panel * len(canvases), panel * height / width + (0.45 if titled else 0.0))
+    axes = figure.subplots(1, len(canvases), squeeze=False)[0]
+    for ax, (title, canvas) in zip(axes, canvases.items(), strict=True):
+        _show(ax, canvas, "gray_r").cmap.set_bad("#D9DEE4")
+        ax.set_anchor("N")
+        if title:
+            ax.set_title(title, fontsize=10, color=INK, linespacing=1.3)
+    return figure
+
+
+def _tidy(ax: Axes) -> None:
+    """A frame on two sides, and a quiet grid behind the curves."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="#E6E6E6", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(colors=INK, labelsize=9)
+
+
+def _draw_curves(ax: Axes, name: str, history: Curves, colour: str) -> None:
+    """One model's curves: training dashed, validation solid, its best epoch marked."""
+    epochs = np.arange(1, len(history.train_nll) + 1)
+    ax.plot(epochs, history.train_nll, color=colour, linewidth=1.2, linestyle=(0, (4, 2)))
+    best = history.best_epoch
+    if not history.valid_nll:
+        if len(epochs):
+            _label(ax, epochs[-1], history.train_nll[-1], name, colour)
+        return
+    ax.plot(epochs, history.valid_nll, color=colour, linewidth=1.8)
+    if best is not None and 1 <= best <= len(history.valid_nll):
+        value = history.valid_nll[best - 1]
+        ax.plot(best, value, "o", markersize=7, markerfacecolor="white", markeredgecolor=colour,
+                markeredgewidth=1.8, zorder=5)  # fmt: skip
+        _label(ax, epochs[-1], history.valid_nll[-1], f"{name}  {value:.2f}".strip(), colour)
+
+
+def _label(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
+    """Name a curve at its right end, so that no legend has to be searched."""
+    ax.annotate(text, (x, y), xytext=(8, 0), textcoords="offset points", color=colour,
+                fontsize=9, fontweight="bold", va="center", annotation_clip=False)  # fmt: skip
+
+
+def _limits(histories: Mapping[str, Curves], references: Mapping[str, float]) -> tuple[float, float]:
+    """Bounds of the y axis: all that is learnt late, and of the steep start only some."""
+    curves = [np.asarray(c, float) for h in histories.values() for c in (h.train_nll, h.valid_nll)]
+    curves = [c[np.isfinite(c)] for c in curves]
+    curves = [c for c in curves if len(c)]
+    levels = list(references.values())
+    low = min([c.min() for c in curves] + levels, default=0.0)
+    # The worst of the second half of any curve, the start of all of them cut off above it.
+    late = max([c[len(c) // 2 :].max() for c in curves] + levels, default=1.0)
+    high = max([c.max() for c in curves] + levels, default=1.0)
+    top = min(high, late + 0.5 * (late - low)) if len(levels) == 0 else min(high, late)
+    margin = 0.06 * (top - low) or 0.5
+    return float(low - margin), float(top + margin)
+
+
+def learning_curves(
+    histories: Mapping[str, Curves],
+    *,
+    references: Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Negative log-likelihood by epoch: training dashed, validation solid, the best epoch marked.
+
+    Parameters
+    ----------
+    histories : mapping of str to History
+        What `fit` returned for each model.
+    references : mapping of str to float, optional
+        Levels to compare with, in nats, drawn as horizontal lines: a baseline's validation score.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; without it a figure is made.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if ax is None:
+        ax = new_figure(7.2, 4.2).subplots()
+    references = references or {}
+    for k, (name, history) in enumerate(histories.items()):
+        _draw_curves(ax, name, history, COLOURS[k % len(COLOURS)])
+    last = max([len(h.train_nll) for h in histories.values()], default=1)
+    for name, level in references.items():
+        ax.axhline(level, color=PALE, linewidth=1.2, linestyle=":")
+        _label(ax, last, level, f"{name}  {level:.2f}".strip(), PALE)
+    ax.set_ylim(*_limits(histories, references))
+    ax.set_xlim(0, max(last, 2) * 1.01)
+    ax.set_xlabel("epoch", fontsize=10, color=INK)
+    ax.set_ylabel("negative log-likelihood (nats per example)", fontsize=10, color=INK)
+    _tidy(ax)
+    _key(ax, any(h.valid_nll for h in histories.values()))
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def _key(ax: Axes, validated: bool) -> None:
+    """What dashes, lines and circles mean, in grey: colours belong to the models."""
+    from matplotlib.lines import Line2D
+
+    entries = [Line2D([], [], color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label="training")]
+    if validated:
+        entries.append(Line2D([], [], color=INK, linewidth=1.8, label="validation"))
+        entries.append(
+            Line2D([], [], color=INK, linestyle="", marker="o", markerfacecolor="white",
+                   markeredgewidth=1.8, label="best epoch, kept")  # fmt: skip
+        )
+    ax.legend(handles=entries, frameon=False, fontsize=9, loc="upper right", labelcolor=INK)
+
+
+def conditional_maps(
+    models: Mapping[str, Density], x: npt.ArrayLike, image_shape: Sequence[int]
+) -> Figure:
+    """Maps of p(x_i = 1 | x_<i): at each pixel, what a model expected before it saw the pixel.
+
+    A row for each example: the example itself, then one map for each model, with the log-probability
+    of the whole image below it.
+
+    Parameters
+    ----------
+    models : mapping of str to model
+        Anything with ``conditionals`` and ``log_prob``.
+    x : array_like of bits, shape (N, D)
+        A few examples.
+    image_shape : (height, width)
+        Their product is D.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    images = check_images(x, image_shape, "x")
+    if not len(images) or not models:
+        raise ValueError(f"nothing to draw: got {len(images)} examples and {len(models)} models")
+    x = images.reshape(len(images), -1)
+    maps = {name: check_images(m.conditionals(x), image_shape, name) for name, m in models.items()}
+    scores = {name: m.log_prob(x) for name, m in models.items()}
+    height, width = image_shape
+    n_columns = 1 + len(models)
+    figure = new_figure(1.45 * n_columns + 0.8, (1.45 * height / width + 0.2) * len(images) + 0.4)
+    axes = figure.subplots(len(images), n_columns, squeeze=False)
+    for row, image in enumerate(images):
+        _show(axes[row, 0], image, "gray_r")
+        for ax, name in zip(axes[row, 1:], models, strict=True):
+            drawn = _show(ax, maps[name][row], "cividis")
+            # The pixels that are on, outlined, so that hits and misses can be told apart.
+            _outline(ax, image)
+            ax.text(0.5, -0.03, f"log p = {scores[name][row]:.1f} nats", transform=ax.transAxes,
+                    ha="center", va="top", fontsize=8, color=INK)  # fmt: skip
+    for ax, title in zip(axes[0], ["data", *models], strict=True):
+        ax.set_title(title, fontsize=10, color=INK)
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.6, aspect=30, pad=0.02)
+    bar.set_label(r"$p(x_i = 1 \mid x_{<i})$", fontsize=10, color=INK)
+    bar.ax.tick_params(labelsize=8, colors=INK)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+def _outline(ax: Axes, image: Array) -> None:
+    """Draw the border between the pixels that are on and the others."""
+    on = np.pad(np.asarray(image) > 0.5, 1)
+    vertical = np.argwhere(on[:, 1:] != on[:, :-1])  # between column j and j + 1 of the padded image
+    horizontal = np.argwhere(on[1:] != on[:-1])
+    ax.vlines(vertical[:, 1] - 0.5, vertical[:, 0] - 1.5, vertical[:, 0] - 0.5,
+              color="white", linewidth=0.9)  # fmt: skip
+    ax.hlines(horizontal[:, 0] - 0.5, horizontal[:, 1] - 1.5, horizontal[:, 1] - 0.5,
+              color="white", linewidth=0.9)  # fmt: skip
+
+
+def dependency_matrix(dependencies: npt.ArrayLike, *, title: str = "") -> Figure:
+    """Which variable depends on which, as a picture: filled at row i, column j where x_j reaches x_i.
+
+    Parameters
+    ----------
+    dependencies : array_like of bool, shape (D, D)
+        As ``model.dependencies()`` returns them.
+    title : str
+        Written above.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    matrix = np.asarray(dependencies)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"dependencies must be a square matrix (D, D), got shape {matrix.shape}")
+    figure = new_figure(4.2, 4.2)
+    ax = figure.subplots()
+    ax.imshow(matrix, cmap="gray_r", vmin=0, vmax=1.5, interpolation="nearest")
+    ax.set_xlabel("on variable j", fontsize=10, color=INK)
+    ax.set_ylabel("variable i depends", fontsize=10, color=INK)
+    ax.tick_params(colors=INK, labelsize=9)
+    ax.set_title(title, fontsize=10, color=INK)
+    return figure

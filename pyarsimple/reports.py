@@ -1,0 +1,106 @@
+"""What the command line writes: tables within 80 columns, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 80
+
+
+def fit_name(name: str, width: int) -> str:
+    """A name in at most ``width`` columns: of a long one, such as a path, the end says most."""
+    return name if len(name) <= width else "..." + name[3 - width :]
+
+
+def table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]) -> str:
+    """Text in columns: the first one to the left, numbers to the right.
+
+    Parameters
+    ----------
+    columns : sequence of (title, format)
+        Such as ``("nll", ".3f")``.
+    rows : sequence of sequences
+        One value a column; None and NaN are shown as "-".
+    """
+    cells = [[title for title, _ in columns]]
+    for row in rows:
+        cells.append([_cell(v, spec) for v, (_, spec) in zip(row, columns, strict=True)])
+    widths = [max(len(line[k]) for line in cells) for k in range(len(columns))]
+    lines = [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in cells
+    ]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _cell(value: Any, spec: str) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return format(value, spec)
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def to_json(value: Any) -> str:
+    """As JSON that every reader takes: what is infinite or NaN becomes null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a name to write to; what was written takes the place of ``path`` once it is complete."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # a temporary file is private, a result is not
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
+    """Write a picture to ``path``, whole or not at all."""
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished)
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Return the folder ``path``, made if it was not there."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(f"{os.fspath(path)!r} is a file; --out needs a folder") from None
+    return folder

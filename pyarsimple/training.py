@@ -1,0 +1,570 @@
+"""Training: epochs of steps on batches, early stopping, checkpoints that continue bit for bit.
+
+`fit` is a loop over epochs. Everything that the loop carries from one epoch to the next is in a
+`_Run`, and all of a `_Run` is in a checkpoint: what was interrupted and continued equals what was
+not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple import storage
+from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, check_size, row_blocks
+from pyarsimple.optimizers import (
+    LBFGS,
+    Optimizer,
+    Schedule,
+    clip_by_norm,
+    make_optimizer,
+    make_schedule,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Callback = Callable[[AutoregressiveModel, "History"], object]
+
+BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+
+
+class DivergenceError(ArithmeticError):
+    """The training loss became infinite or NaN; the model has its best parameters so far.
+
+    Attributes
+    ----------
+    history : History
+        What happened until then.
+    """
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
+
+
+@dataclass
+class History:
+    """What happened in training: lists with one entry an epoch.
+
+    Attributes
+    ----------
+    train_nll : list of float
+        Mean of the training loss over the epoch's batches, in nats: with dropout a random loss, and
+        measured while the parameters change.
+    valid_nll : list of float
+        On the validation rows after the epoch, in nats; empty if there are none.
+    learning_rate : list of float
+        After the epoch's last step.
+    seconds : list of float
+        Since the start of training, checkpoints and validation included.
+    best_epoch : int
+        The epoch (from 1) whose parameters the model has; 0 for those that it started with.
+    stopped : str
+        Why training ended: "max_epochs", "patience", "callback", "converged", "interrupted",
+        "diverged"; "" while it runs.
+    """
+
+    train_nll: list[float] = field(default_factory=list)
+    valid_nll: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    stopped: str = ""
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs were completed."""
+        return len(self.train_nll)
+
+    def _trim(self) -> None:
+        """Drop an epoch that was recorded in part, when Ctrl-C came just then."""
+        lists = [self.train_nll, self.learning_rate, self.seconds]
+        lists += [self.valid_nll] if self.valid_nll else []
+        n = min(map(len, lists))
+        for entries in lists:
+            del entries[n:]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a plain dictionary, for JSON."""
+        return asdict(self)
+
+    def plot(self) -> Figure:
+        """Draw the learning curves; a Matplotlib figure."""
+        from pyarsimple import plots
+
+        return plots.learning_curves({"": self})
+
+
+def _copy(params: Params) -> Params:
+    return {name: p.copy() for name, p in params.items()}
+
+
+def _write(params: Params, values: Params) -> None:
+    """Overwrite the live parameters in place."""
+    for name, p in params.items():
+        p[...] = values[name]
+
+
+def _encode_rng(state: Any) -> Any:
+    """A bit generator's state as JSON."""
+    if isinstance(state, dict):
+        return {key: _encode_rng(value) for key, value in state.items()}
+    if isinstance(state, np.ndarray):
+        return {"dtype": str(state.dtype), "values": state.tolist()}
+    return state
+
+
+def _decode_rng(state: Any) -> Any:
+    if not isinstance(state, dict):
+        return state
+    if state.keys() == {"dtype", "values"}:
+        return np.array(state["values"], state["dtype"])
+    return {key: _decode_rng(value) for key, value in state.items()}
+
+
+def _make_rng(state: dict[str, Any]) -> np.random.Generator:
+    name = state.get("bit_generator")
+    if name not in BIT_GENERATORS:
+        raise ValueError(f"unknown bit generator {name!r}")
+    bit_generator = getattr(np.random, name)()
+    bit_generator.state = _decode_rng(state)
+    return np.random.Generator(bit_generator)
+
+
+@dataclass
+class _Run:
+    """Everything that training carries from one epoch to the next."""
+
+    model: AutoregressiveModel
+    optimizer: Optimizer | LBFGS
+    rng: np.random.Generator
+    average: Params | None  # the averaged parameters, if asked for
+    best: Params  # what the model ends with
+    best_nll: float = math.inf
+    history: History = field(default_factory=History)
+
+    def evaluate(self, x_valid: Array) -> float:
+        """Validation loss of the averaged parameters, or else of the live ones."""
+        if self.average is None:
+            return float(-self.model.log_prob(x_valid).mean())
+        live = _copy(self.model.params)
+        _write(self.model.params, self.average)
+        try:
+            return float(-self.model.log_prob(x_valid).mean())
+        finally:
+            _write(self.model.params, live)
+
+    def end_epoch(
+        self, train_nll: float, valid_nll: float | None, rate: float, seconds: float
+    ) -> None:
+        """Record the epoch; keep its parameters if they are the best, or if nothing can tell."""
+        self.history.train_nll.append(train_nll)
+        self.history.learning_rate.append(rate)
+        self.history.seconds.append(seconds)
+        if valid_nll is not None:
+            self.history.valid_nll.append(valid_nll)
+        if valid_nll is None or valid_nll < self.best_nll:
+            self.best = _copy(self.model.params if self.average is None else self.average)
+            self.best_nll = math.inf if valid_nll is None else valid_nll
+            self.history.best_epoch = self.history.n_epochs
+
+    # A checkpoint is all of the above, and the settings, so that it is not continued with others.
+
+    def save(self, path: str | os.PathLike[str], settings: dict[str, str]) -> None:
+        arrays = {f"params/{k}": p for k, p in self.model.params.items()}
+        arrays |= {f"best/{k}": p for k, p in self.best.items()}
+        arrays |= {f"average/{k}": p for k, p in (self.average or {}).items()}
+        steps = 0
+        if isinstance(self.optimizer, Optimizer):
+            steps = self.optimizer.t
+            for slot, memory in self.optimizer.state.items():
+                arrays |= {f"optimizer/{slot}/{k}": p for k, p in memory.items()}
+        header = {
+            "settings": settings,
+            "history": self.history.to_dict(),
+            "best_nll": repr(self.best_nll),  # JSON has no infinity
+            "steps": steps,
+            "rng": _encode_rng(self.rng.bit_generator.state),
+        }
+        storage.write_file(path, "checkpoint", header, arrays)
+
+    def restore(self, path: str | os.PathLike[str], settings: dict[str, str]) -> None:
+        """Take everything from a checkpoint; nothing is changed if it does not fit."""
+        header, arrays = storage.read_file(path, "checkpoint")
+        try:
+            saved = dict(header["settings"])
+            history = History(**header["history"])
+            best_nll, steps = float(header["best_nll"]), int(header["steps"])
+            rng = _make_rng(header["rng"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{os.fspath(path)!r} is a damaged checkpoint: {error!r}") from None
+        for name in settings:
+            if saved.get(name) != settings[name]:
+                raise ValueError(
+                    f"cannot resume from {os.fspath(path)!r}: {name} was {saved.get(name)} and is "
+                    f"{settings[name]} now; use the same, or train anew without resume"
+                )
+        groups: dict[str, Params] = {"params/": self.model.params, "best/": self.best}
+        if self.average is not None:
+            groups["average/"] = self.average
+        if isinstance(self.optimizer, Optimizer) and steps:
+            for slot in self.optimizer.slots:
+                memory = {k: np.zeros_like(p) for k, p in self.model.params.items()}
+                groups[f"optimizer/{slot}/"] = self.optimizer.state[slot] = memory
+        wanted = {
+            g + k: (p.shape, p.dtype) for g, group in groups.items() for k, p in group.items()
+        }
+        if {k: (a.shape, a.dtype) for k, a in arrays.items()} != wanted:
+            raise ValueError(f"{os.fspath(path)!r} is a damaged checkpoint: its arrays do not fit")
+        for prefix, group in groups.items():
+            _write(group, {k: arrays[prefix + k] for k in group})
+        if isinstance(self.optimizer, Optimizer):
+            self.optimizer.t = steps
+        self.history, self.best_nll, self.rng = history, best_nll, rng
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The settings of an epoch, checked."""
+
+    batch_size: int
+    l2: float
+    schedule: Schedule
+    max_grad_norm: float | None
+    decay: float | None
+
+
+def _add_l2(model: AutoregressiveModel, grads: Params, l2: float) -> float:
+    """Add the gradient of l2/2 * (sum of squared weights) and return that penalty."""
+    penalty = 0.0
+    for name, p in model.params.items():
+        if l2 and p.ndim > 1:
+            grads[name] = grads[name] + l2 * p
+            penalty += 0.5 * l2 * float(np.vdot(p, p))
+    return penalty
+
+
+def _update_average(run: _Run, decay: float) -> None:
+    """average <- d average + (1 - d) params, with a smaller d at first, when little is known."""
+    assert run.average is not None
+    assert isinstance(run.optimizer, Optimizer)
+    d = min(decay, (1 + run.optimizer.t) / (10 + run.optimizer.t))
+    for name, mean in run.average.items():
+        mean += (1 - d) * (run.model.params[name] - mean)
+
+
+def _epoch_of_batches(run: _Run, x_train: Array, settings: _Settings) -> tuple[float, float]:
+    """One pass over the rows in a new random order; mean training loss and last learning rate."""
+    model, optimizer = run.model, run.optimizer
+    assert isinstance(optimizer, Optimizer)
+    n, done = len(x_train), run.history.n_epochs
+    rows = run.rng.permutation(n)
+    total, factor = 0.0, 1.0
+    for start in range(0, n, settings.batch_size):
+        batch = x_train[rows[start : start + settings.batch_size]]
+        loss, grads = model.training_loss_and_grads(batch, run.rng)
+        if not math.isfinite(loss):
+            return loss, optimizer.learning_rate * factor
+        _add_l2(model, grads, settings.l2)
+        if settings.max_grad_norm is not None:
+            clip_by_norm(grads, settings.max_grad_norm)
+        factor = float(settings.schedule(done + start / n))
+        optimizer.update(model.params, grads, factor=factor)
+        if settings.decay is not None:
+            _update_average(run, settings.decay)
+        total += loss * len(batch)
+    return total / n, optimizer.learning_rate * factor
+
+
+def _epoch_of_lbfgs(run: _Run, x_train: Array, settings: _Settings) -> tuple[float, bool]:
+    """Some iterations of L-BFGS on all rows; mean loss, and whether it has converged."""
+    from scipy.optimize import minimize
+
+    model, optimizer = run.model, run.optimizer
+    assert isinstance(optimizer, LBFGS)
+    n, nll = len(x_train), math.nan
+
+    def unpack(theta: Array) -> None:
+        start = 0
+        for p in model.params.values():
+            p[...] = theta[start : start + p.size].reshape(p.shape)
+            start += p.size
+
+    def objective(theta: Array) -> tuple[float, Array]:
+        nonlocal nll
+        unpack(theta)
+        nll, mean = 0.0, {name: np.zeros_like(p) for name, p in model.params.items()}
+        for rows in row_blocks(n, model._bytes_per_row()):
+            loss, grads = model.nll_and_grads(x_train[rows])
+            share = (rows.stop - rows.start) / n
+            nll += share * loss
+            for name, g in grads.items():
+                mean[name] += share * g
+        value = nll + _add_l2(model, mean, settings.l2)
+        return value, np.concatenate([g.ravel() for g in mean.values()]).astype(np.float64)
+
+    result = minimize(
+        objective,
+        np.concatenate([p.ravel() for p in model.params.values()]).astype(np.float64),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": optimizer.n_iterations, "maxcor": optimizer.memory},
+    )
+    objective(result.x)  # leaves the best point in the model, and its loss in nll
+    return nll, bool(result.success) and result.nit < optimizer.n_iterations
+
+
+def _check_data(x: npt.ArrayLike, model: AutoregressiveModel, name: str) -> Array:
+    """An array with the model's columns; its values are checked when a batch is read."""
+    if not isinstance(x, np.ndarray):
+        x = model.conditional.check(x, model.n_dims, name)
+    model.conditional.check(x[:1], model.n_dims, name)
+    if not len(x):
+        raise ValueError(f"{name} has no rows")
+    return x
+
+
+def _check_positive(value: float | None, name: str, *, below: float = math.inf) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, float, np.number)) or not 0 < value < below:
+        limit = "" if below == math.inf else f" and below {below}"
+        raise ValueError(f"{name} must be None or a number above 0{limit}, got {value!r}")
+    return float(value)
+
+
+def _bar(progress: bool | str, max_epochs: int, done: int) -> Any:
+    """A progress bar by tqdm, or None."""
+    if progress is False:
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        raise ImportError(
+            'progress needs tqdm: pip install "pyarsimple[demo]", or pass progress=False'
+        ) from None
+    title = progress if isinstance(progress, str) else None
+    return tqdm(total=max_epochs, initial=done, desc=title, unit="epoch", dynamic_ncols=True)
+
+
+def fit(
+    model: AutoregressiveModel,
+    x_train: npt.ArrayLike,
+    x_valid: npt.ArrayLike | None = None,
+    *,
+    optimizer: str | Optimizer | LBFGS = "adam",
+    batch_size: int = 100,
+    max_epochs: int = 100,
+    patience: int | None = 10,
+    l2: float = 0.0,
+    schedule: str | Schedule | None = None,
+    max_grad_norm: float | None = None,
+    average: float | None = None,
+    rng: Any = None,
+    progress: bool | str = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> History:
+    """Train a model to give its data a high likelihood.
+
+    With ``x_valid`` the model ends with the parameters of its best epoch, without with those of its
+    last. Ctrl-C ends training in the same way, with what is best so far.
+
+    Parameters
+    ----------
+    model : FVSBN, NADE, MADE, ...
+        Its parameters are changed in place.
+    x_train, x_valid : array_like of bits, shape (N, D)
+        Of ``x_train`` only a batch at a time is read, so it may be a memory map larger than memory.
+    optimizer : {"adam", "sgd", "adagrad", "lbfgs"} or instance from `pyarsimple.optimizers`
+        Starts with an empty memory; an instance is left as it was.
+    batch_size : int
+        Rows a step; the last batch of an epoch may be smaller. Unused by L-BFGS.
+    max_epochs : int
+    patience : int, optional
+        Stop after so many epochs without a better validation likelihood; None never stops so.
+    l2 : float
+        Adds l2/2 times the sum of the squared weights (biases are free) to the loss.
+    schedule : {"constant", "linear", "cosine"} or function, optional
+        From how many epochs have been done to a factor on the learning rate.
+    max_grad_norm : float, optional
+        Gradients of a larger joint norm are scaled down to it.
+    average : float, optional
+        Decay in (0, 1) of an exponential average of the parameters, such as 0.999, which is then
+        what is validated and kept.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        For the order of the rows and for dropout, as in SPEC 7.
+    progress : bool or str
+        Show a bar (needs tqdm), with the string as its title.
+    checkpoint : path, optional
+        Written after each epoch, and whole at any time.
+    resume : path, optional
+        A checkpoint to continue from: the same settings are needed, but ``max_epochs``,
+        ``patience`` and the callbacks may change. Parameters and ``rng`` are taken from it.
+    callbacks : sequence of functions
+        Each is called as ``callback(model, history)`` after an epoch; a true result stops training.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    DivergenceError
+        If the loss becomes infinite or NaN; the model then has its best parameters so far.
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Notes
+    -----
+    With an average of decay d, the decay of step t is min(d, (1 + t)/(10 + t)), so that the average
+    does not hang on to the initial parameters.
+    """
+    if not isinstance(model, AutoregressiveModel):
+        raise TypeError(f"model must be a pyarsimple model, got {type(model).__name__}")
+    x_train = _check_data(x_train, model, "x_train")
+    if x_valid is not None:
+        x_valid = _check_data(x_valid, model, "x_valid")
+    max_epochs = check_size(max_epochs, "max_epochs", minimum=0)
+    if patience is not None:
+        patience = check_size(patience, "patience")
+    settings = _Settings(
+        batch_size=check_size(batch_size, "batch_size"),
+        l2=_check_positive(l2, "l2") or 0.0 if l2 else 0.0,
+        schedule=make_schedule(schedule, max_epochs),
+        max_grad_norm=_check_positive(max_grad_norm, "max_grad_norm"),
+        decay=_check_positive(average, "average", below=1),
+    )
+    optimizer = make_optimizer(optimizer)
+    if isinstance(optimizer, LBFGS):
+        _check_lbfgs(model, settings, schedule)
+
+    run = _Run(
+        model=model,
+        optimizer=optimizer,
+        rng=np.random.default_rng(rng),
+        average=None if average is None else _copy(model.params),
+        best=_copy(model.params),
+    )
+    identity = {
+        "model": f"{model!r} ({_digest(model.config())})",
+        "optimizer": repr(optimizer),
+        **{k: repr(v) for k, v in vars(settings).items() if k != "schedule"},
+        "schedule": repr(settings.schedule) if not callable(schedule) else _name_of(schedule),
+        "x_train": f"{x_train.shape}",
+        "x_valid": f"{None if x_valid is None else x_valid.shape}",
+    }
+    if resume is not None:
+        run.restore(resume, identity)
+        run.history.stopped = ""
+    return _train(
+        run, x_train, x_valid, settings, max_epochs, patience, progress, callbacks,
+        None if checkpoint is None else lambda: run.save(checkpoint, identity),
+    )  # fmt: skip
+
+
+def _digest(config: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _name_of(function: Any) -> str:
+    """What identifies a schedule: its repr, or its name where the repr is an address."""
+    text = repr(function)
+    return getattr(function, "__qualname__", type(function).__name__) if " at 0x" in text else text
+
+
+def _check_lbfgs(model: AutoregressiveModel, settings: _Settings, schedule: object) -> None:
+    if model.is_stochastic:
+        raise ValueError(
+            "optimizer 'lbfgs' needs a loss that is not random, but the model has dropout; make "
+            "the model with dropout=0, or use 'adam'"
+        )
+    for name, value in (
+        ("schedule", schedule),
+        ("max_grad_norm", settings.max_grad_norm),
+        ("average", settings.decay),
+    ):
+        if value is not None:
+            raise ValueError(f"{name} has no meaning for optimizer 'lbfgs': leave it None")
+
+
+def _train(
+    run: _Run,
+    x_train: Array,
+    x_valid: Array | None,
+    settings: _Settings,
+    max_epochs: int,
+    patience: int | None,
+    progress: bool | str,
+    callbacks: Sequence[Callback],
+    save: Callable[[], None] | None,
+) -> History:
+    """The loop over epochs; whatever ends it, the model gets its best parameters."""
+    history = run.history
+    elapsed = history.seconds[-1] if history.seconds else 0.0
+    started = time.perf_counter()
+    bar = _bar(progress, max_epochs, history.n_epochs)
+    try:
+        while not history.stopped:
+            history.stopped = _why_stop(run, max_epochs, patience)
+            if history.stopped:
+                break
+            converged = False
+            if isinstance(run.optimizer, LBFGS):
+                train_nll, converged = _epoch_of_lbfgs(run, x_train, settings)
+                rate = run.optimizer.learning_rate
+            else:
+                train_nll, rate = _epoch_of_batches(run, x_train, settings)
+            valid_nll = run.evaluate(x_valid) if x_valid is not None else None
+            if not math.isfinite(train_nll) or math.isnan(valid_nll or 0.0):
+                history.stopped = "diverged"
+                raise DivergenceError(_divergence(run, train_nll, rate), history)
+            run.end_epoch(train_nll, valid_nll, rate, elapsed + time.perf_counter() - started)
+            if save is not None:
+                save()
+            if bar is not None:
+                losses = {"train": f"{train_nll:.2f}"}
+                if valid_nll is not None:
+                    losses["valid"] = f"{valid_nll:.2f}"
+                bar.set_postfix(losses, refresh=False)
+                bar.update()
+            answers = [callback(run.model, history) for callback in callbacks]
+            if any(answers):
+                history.stopped = "callback"
+            elif converged:
+                history.stopped = "converged"
+    except KeyboardInterrupt:
+        history._trim()
+        history.stopped = "interrupted"
+    finally:
+        _write(run.model.params, run.best)
+        if bar is not None:
+            bar.close()
+    return history
+
+
+def _why_stop(run: _Run, max_epochs: int, patience: int | None) -> str:
+    if run.history.n_epochs >= max_epochs:
+        return "max_epochs"
+    waited = run.history.n_epochs - run.history.best_epoch
+    return "patience" if patience is not None and waited >= patience else ""
+
+
+def _divergence(run: _Run, loss: float, rate: float) -> str:
+    best = run.history.best_epoch
+    return (
+        f"the training loss became {loss} in epoch {run.history.n_epochs + 1} at learning rate "
+        f"{rate:g}; try a smaller learning_rate, max_grad_norm=5 or a warm-up in the schedule. The "
+        f"model has the parameters {f'of epoch {best}' if best else 'that it started with'}"
+    )
