@@ -75,7 +75,7 @@ class build_kernels(build_ext):
         extension.extra_link_args = [flag for flag in flags if flag == "-pthread"]
         extension.define_macros = [(name, f'"{text}"') for name, text in macros.items()]
 
-        # Times of files say too little (CFLAGS has none), so the module itself is asked as well.
+        # Ask the built module itself: the times of files can mislead, and CFLAGS has none.
         built = Path(self.get_ext_fullpath(extension.name))
         content = built.read_bytes() if built.exists() else b""
         if not all(text.encode() + b"\0" in content for text in macros.values()):
@@ -87,7 +87,7 @@ kernels = Extension(
     "pyarsimple._kernels",
     [str(FOLDER / "_kernels.pyx")],
     include_dirs=[str(FOLDER)],
-    depends=["setup.py", *map(str, sources["source_files"](FOLDER))],
+    depends=["setup.py"],  # build_extension() knows of the sources
 )
 
 setup(

@@ -198,7 +198,7 @@ class AutoregressiveModel(ABC):
         return {}
 
     def dependencies(self) -> npt.NDArray[np.bool_]:
-        """Which variable depends on which: (D, D), true at [i, j] where x_j reaches x_i's outputs."""
+        """Which variable depends on which: (D, D), true at [i, j] where x_j reaches p(x_i | ...)."""
         return orders.precedes(self.order)
 
     def config(self) -> dict[str, Any]:

@@ -97,14 +97,19 @@ def _closed_form(model: Any, x: Any, title: str, progress: bool) -> None:
 
 
 def train(
-    recipe: Recipe, data: datasets.Splits, rng: np.random.SeedSequence, *, quick: bool, progress: bool
+    recipe: Recipe,
+    data: datasets.Splits,
+    rng: np.random.SeedSequence,
+    *,
+    quick: bool,
+    progress: bool,
 ) -> Trained:
     """Make the model of a recipe, train it and score it on every split."""
     for_model, for_fit = rng.spawn(2)
     title = f"{recipe.title:<{max(len(r.title) for r in RECIPES)}}"
     started = time.perf_counter()
     n_dims = data.train.shape[1]
-    model = MODELS[recipe.model](n_dims, rng=for_model, **recipe.settings)  # type: ignore[call-arg]
+    model = MODELS[recipe.model](n_dims, rng=for_model, **recipe.settings)
     history = None
     if recipe.training is None:
         _closed_form(model, data.train, title, progress)
@@ -113,7 +118,12 @@ def train(
         if quick:
             settings["max_epochs"] = QUICK_EPOCHS
         history = fit(
-            model, data.train, data.valid, rng=for_fit, progress=title if progress else False, **settings
+            model,
+            data.train,
+            data.valid,
+            rng=for_fit,
+            progress=title if progress else False,
+            **settings,
         )
         if history.stopped == "interrupted":
             raise KeyboardInterrupt
@@ -259,5 +269,7 @@ def _write(
         note("results.json", "the table, differences, settings and curves"), reports.to_json(found)
     )
     for t in trained:
-        t.model.save(note(f"{t.recipe.model}.npz", "the model: pyarsimple.load, or pyarsimple info"))
+        t.model.save(
+            note(f"{t.recipe.model}.npz", "the model: pyarsimple.load, or pyarsimple info")
+        )
     print(f"Wrote to {os.fspath(out)}:", *wrote, sep="\n")

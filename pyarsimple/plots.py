@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-#: Colours that stay apart for every kind of colour vision (Okabe and Ito, 2008), one for each model.
+#: One for each model, apart for every kind of colour vision (Okabe and Ito, 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#222222"
 PALE = "#8A8A8A"
@@ -31,7 +31,7 @@ class Curves(Protocol):
 
     train_nll: list[float]
     valid_nll: list[float]
-    best_epoch: int | None
+    best_epoch: int
 
 
 class Density(Protocol):
@@ -143,7 +143,7 @@ def _draw_curves(ax: Axes, name: str, history: Curves, colour: str) -> None:
             _label(ax, epochs[-1], history.train_nll[-1], name, colour)
         return
     ax.plot(epochs, history.valid_nll, color=colour, linewidth=1.8)
-    if best is not None and 1 <= best <= len(history.valid_nll):
+    if 1 <= best <= len(history.valid_nll):
         value = history.valid_nll[best - 1]
         ax.plot(best, value, "o", markersize=7, markerfacecolor="white", markeredgecolor=colour,
                 markeredgewidth=1.8, zorder=5)  # fmt: skip
@@ -156,7 +156,9 @@ def _label(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
                 fontsize=9, fontweight="bold", va="center", annotation_clip=False)  # fmt: skip
 
 
-def _limits(histories: Mapping[str, Curves], references: Mapping[str, float]) -> tuple[float, float]:
+def _limits(
+    histories: Mapping[str, Curves], references: Mapping[str, float]
+) -> tuple[float, float]:
     """Bounds of the y axis: all that is learnt late, and of the steep start only some."""
     curves = [np.asarray(c, float) for h in histories.values() for c in (h.train_nll, h.valid_nll)]
     curves = [c[np.isfinite(c)] for c in curves]
@@ -220,8 +222,16 @@ def _key(ax: Axes, validated: bool) -> None:
     if validated:
         entries.append(Line2D([], [], color=INK, linewidth=1.8, label="validation"))
         entries.append(
-            Line2D([], [], color=INK, linestyle="", marker="o", markerfacecolor="white",
-                   markeredgewidth=1.8, label="best epoch, kept")  # fmt: skip
+            Line2D(
+                [],
+                [],
+                color=INK,
+                linestyle="",
+                marker="o",
+                markerfacecolor="white",
+                markeredgewidth=1.8,
+                label="best epoch, kept",
+            )  # fmt: skip
         )
     ax.legend(handles=entries, frameon=False, fontsize=9, loc="upper right", labelcolor=INK)
 
@@ -231,8 +241,8 @@ def conditional_maps(
 ) -> Figure:
     """Maps of p(x_i = 1 | x_<i): at each pixel, what a model expected before it saw the pixel.
 
-    A row for each example: the example itself, then one map for each model, with the log-probability
-    of the whole image below it.
+    A row for each example: the example itself, then one map for each model, with the whole image's
+    log-probability below it. White lines outline the pixels that are on.
 
     Parameters
     ----------
@@ -270,14 +280,14 @@ def conditional_maps(
     bar = figure.colorbar(drawn, ax=axes, shrink=0.6, aspect=30, pad=0.02)
     bar.set_label(r"$p(x_i = 1 \mid x_{<i})$", fontsize=10, color=INK)
     bar.ax.tick_params(labelsize=8, colors=INK)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 
 def _outline(ax: Axes, image: Array) -> None:
     """Draw the border between the pixels that are on and the others."""
     on = np.pad(np.asarray(image) > 0.5, 1)
-    vertical = np.argwhere(on[:, 1:] != on[:, :-1])  # between column j and j + 1 of the padded image
+    vertical = np.argwhere(on[:, 1:] != on[:, :-1])  # between columns j and j + 1
     horizontal = np.argwhere(on[1:] != on[:-1])
     ax.vlines(vertical[:, 1] - 0.5, vertical[:, 0] - 1.5, vertical[:, 0] - 0.5,
               color="white", linewidth=0.9)  # fmt: skip
@@ -286,7 +296,7 @@ def _outline(ax: Axes, image: Array) -> None:
 
 
 def dependency_matrix(dependencies: npt.ArrayLike, *, title: str = "") -> Figure:
-    """Which variable depends on which, as a picture: filled at row i, column j where x_j reaches x_i.
+    """Which variable depends on which: filled at row i, column j where x_j reaches x_i.
 
     Parameters
     ----------

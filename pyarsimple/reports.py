@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple import storage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,32 +71,22 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a name to write to; what was written takes the place of ``path`` once it is complete."""
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    try:
-        yield Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # a temporary file is private, a result is not
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` to ``path``, whole or not at all."""
-    with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    with storage._replacing(path) as file:
+        file.write(text.encode())
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
-    """Write a picture to ``path``, whole or not at all."""
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished)
+    """Write a picture to ``path`` as PNG, whole or not at all."""
+    with storage._replacing(path) as file:
+        figure.savefig(file, format="png")
+
+
+def write_array(path: str | os.PathLike[str], array: npt.NDArray[Any]) -> None:
+    """Write an array to ``path`` as NPY, whole or not at all."""
+    with storage._replacing(path) as file:
+        np.save(file, array)
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

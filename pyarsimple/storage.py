@@ -47,22 +47,22 @@ FORMAT_VERSION = 1
 HEADER = "header.json"
 #: In bytes: enough for the order of two million variables.
 MAX_HEADER_SIZE = 16 * 2**20
+FOREIGN = "not a file of pyarsimple's"
 
 #: Letters, digits and underscores, in parts that ".", "/" or "-" divide: no path leads anywhere.
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:[./-][A-Za-z0-9_]+)*")
 #: The head of an .npy member as NumPy writes it for numbers. NumPy then reads it, but never text
 #: that does not look like this: its reader of foreign text is more generous than is needed here.
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
+_SIZE = r"(?:0|[1-9]\d{0,17})"
 _NPY_HEAD = re.compile(
     r"\{'descr': '(?:\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248])', 'fortran_order': False, "
-    r"'shape': \((?:|\d{1,18},|\d{1,18}(?:, \d{1,18}){1,31})\), \} *\n"
+    rf"'shape': \((?:|{_SIZE},|{_SIZE}(?:, {_SIZE}){{1,31}})\), \}} *\n"
 )
 
-#: What zipfile, json and NumPy raise over bytes that are not what they should be.
-_BAD_CONTENT = (
-    ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError, struct.error,
-    zipfile.BadZipFile,
-)  # fmt: skip
+#: What zipfile raises over a damaged archive; and what else bad content may lead to.
+_DAMAGED = (zipfile.BadZipFile, EOFError, RuntimeError, struct.error)
+_BAD_CONTENT = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, *_DAMAGED)
 
 
 class Declared(NamedTuple):
@@ -205,21 +205,19 @@ def read_file(
     OSError
         If it is missing or cannot be read.
     """
-    with _refusing(path), _open_regular(path) as file:
-        members = _members(file)
-        with zipfile.ZipFile(file) as archive:
-            content, names = _read_header(archive, members.pop(HEADER, None), kind)
-            if sorted(f"{name}.npy" for name in names) != sorted(members):
-                raise ValueError(
-                    f"its header lists the arrays {short(names)}, but its members are "
-                    f"{short(list(members))}"
-                )
-            declared = {name: _read_head(archive, members[f"{name}.npy"]) for name in names}
-            if check is not None:
-                check(content, declared)
-            arrays = {
-                name: _read_array(archive, members[f"{name}.npy"], declared[name]) for name in names
-            }
+    with _refusing(path), _open_archive(path) as archive:
+        members = _members(archive)
+        content, names = _read_header(archive, members.pop(HEADER, None), kind)
+        if sorted(f"{name}.npy" for name in names) != sorted(members):
+            raise ValueError(
+                f"its header lists the arrays {short(names)}, but its members are "
+                f"{short(list(members))}"
+            )
+        infos = {name: members[f"{name}.npy"] for name in names}
+        declared = {name: _read_head(archive, info) for name, info in infos.items()}
+        if check is not None:
+            check(content, declared)
+        arrays = {name: _read_array(archive, infos[name], declared[name]) for name in names}
     return content, arrays
 
 
@@ -239,40 +237,40 @@ def _refusing(path: PathLike) -> Iterator[None]:
 def _refuse(path: PathLike, error: Exception) -> NoReturn:
     reason = str(error) or type(error).__name__
     reason = reason if len(reason) <= 500 else f"{reason[:500]}..."
+    if isinstance(error, (*_DAMAGED, OSError)):
+        reason = f"it is truncated or damaged ({reason})"
     raise ValueError(f"cannot read {os.fspath(path)!r}: {reason}") from error
 
 
-def _open_regular(path: PathLike) -> BinaryIO:
+@contextlib.contextmanager
+def _open_archive(path: PathLike) -> Iterator[zipfile.ZipFile]:
     if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would block, a device may never end
         raise ValueError("it is no regular file")
-    return open(path, "rb")
-
-
-def _members(file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
-    """The members by name, if they are of the kind that `write_file` writes and fit the file."""
-    start = file.read(4)
-    if start != b"PK\x03\x04":
-        raise ValueError(f"it is not written by pyarsimple: it begins with {start!r}, not as a zip")
-    try:
+    with open(path, "rb") as file:
+        start = file.read(4)
+        if start != b"PK\x03\x04":
+            raise ValueError(f"it is {FOREIGN}: it begins with {start!r}, not as a zip archive")
         with zipfile.ZipFile(file) as archive:
-            infos, comment = archive.infolist(), archive.comment
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"it is truncated or damaged ({error})") from error
-    size = file.seek(0, os.SEEK_END)
+            yield archive
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members by name, if they are of the kind that `write_file` writes and fit the file."""
+    infos = archive.infolist()
+    assert archive.fp is not None
+    size = archive.fp.seek(0, os.SEEK_END)
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise ValueError(f"its member {short(info.filename)} is compressed, which is refused")
         name = info.orig_filename
         if name != HEADER and not (name.endswith(".npy") and _NAME.fullmatch(name[:-4])):
-            raise ValueError(
-                f"it is not written by pyarsimple: its member {short(name)} is foreign"
-            )
+            raise ValueError(f"it is {FOREIGN}: its member {short(name)} is foreign")
         if not 0 <= info.header_offset < size:
             raise ValueError(f"it is damaged: its member {short(name)} lies outside of it")
     members = {info.orig_filename: info for info in infos}
     if len(members) != len(infos):
         raise ValueError("it has two members of one name")
-    if comment or sum(info.file_size for info in infos) > size:
+    if archive.comment or sum(info.file_size for info in infos) > size:
         raise ValueError("its members do not fit its size")
     return members
 
@@ -282,7 +280,7 @@ def _read_header(
 ) -> tuple[dict[str, Any], list[str]]:
     """The content, and the names of the arrays."""
     if info is None:
-        raise ValueError(f"it is not written by pyarsimple: it has no member {HEADER!r}")
+        raise ValueError(f"it is {FOREIGN}: it has no member {HEADER!r}")
     if info.file_size > MAX_HEADER_SIZE:
         raise ValueError(f"its header is larger than {MAX_HEADER_SIZE} bytes")
     try:
@@ -296,7 +294,7 @@ def _read_header(
     except ValueError as error:
         raise ValueError(f"its header is no proper JSON ({error})") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ValueError("it is not written by pyarsimple: its header says otherwise")
+        raise ValueError(f"it is {FOREIGN}: its header says otherwise")
     _check_version(header.get("format_version"))
     if header.get("kind") != kind:
         raise ValueError(f"it holds a {short(header.get('kind'))}, not a {kind!r}")
@@ -409,7 +407,7 @@ def load(path: PathLike) -> AutoregressiveModel:
     with _refusing(path):
         cls, config = _class_and_config(content)
         model = cls(**config, rng=0)
-        if json.dumps(model.config()) != json.dumps(config):
+        if json.dumps(model.config(), sort_keys=True) != json.dumps(config, sort_keys=True):
             raise ValueError(
                 f"the settings of its model are {short(config)}, which save would have written as "
                 f"{short(model.config())}"

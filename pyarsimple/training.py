@@ -467,7 +467,6 @@ def fit(
     }
     if resume is not None:
         run.restore(resume, identity)
-        run.history.stopped = ""
     return _train(
         run, x_train, x_valid, settings, max_epochs, patience, progress, callbacks,
         None if checkpoint is None else lambda: run.save(checkpoint, identity),
@@ -531,6 +530,7 @@ def _train(
                 history.stopped = "diverged"
                 raise DivergenceError(_divergence(run, train_nll, rate), history)
             run.end_epoch(train_nll, valid_nll, rate, elapsed + time.perf_counter() - started)
+            history.stopped = "converged" if converged else ""
             if save is not None:
                 save()
             if bar is not None:
@@ -542,8 +542,6 @@ def _train(
             answers = [callback(run.model, history) for callback in callbacks]
             if any(answers):
                 history.stopped = "callback"
-            elif converged:
-                history.stopped = "converged"
     except KeyboardInterrupt:
         history._trim()
         history.stopped = "interrupted"

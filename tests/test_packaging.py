@@ -27,6 +27,7 @@ pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXT_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 NO_COMPILER = {"CC": shutil.which("false")}
 QUICK = {"CFLAGS": "-O0"}  # for kernels that are built only to be looked at
 BUILD_WARNING = "compiled kernels were NOT built"
@@ -106,6 +107,10 @@ def names_in(archive):
         return set(names)
 
 
+def kernel_sources():
+    return {f"pyarsimple/{path.name}" for path in _source_hash.source_files(ROOT / "pyarsimple")}
+
+
 def kernels_in(names):
     return [name for name in names if name.startswith("pyarsimple/_kernels.") and is_binary(name)]
 
@@ -119,6 +124,8 @@ def built(tmp_path_factory):
     """The sdist, the wheel that was built from the sdist, and the build's log."""
     folder = tmp_path_factory.mktemp("built")
     source = copy_of_the_tree(folder / "source")
+    for generated in ("_kernels.c", f"_kernels{EXT_SUFFIX}", "_kernels_x.pyc"):
+        (source / "pyarsimple" / generated).write_text("left by an earlier build")
     (wheel, sdist), log = build(source, folder / "dist")
     return sdist, wheel, log
 
@@ -145,9 +152,8 @@ def without_compiler(built, tmp_path_factory):
 
 def test_sdist_has_the_sources_and_nothing_generated(built):
     names = names_in(built[0])
-    sources = {f"pyarsimple/{path.name}" for path in _source_hash.source_files(ROOT / "pyarsimple")}
-    assert "pyarsimple/_kernels.pyx" in sources
-    assert any(name.endswith(".h") for name in sources)
+    sources = kernel_sources()
+    assert {Path(name).suffix for name in sources} >= {".pyx", ".h"}
     modules = {
         path.relative_to(ROOT).as_posix()
         for folder in ("pyarsimple", "tests")
@@ -247,8 +253,9 @@ def test_required_kernels_without_a_compiler_fail_the_build(tmp_path):
 def test_skipped_kernels_make_a_wheel_for_every_machine(tmp_path):
     source = copy_of_the_tree(tmp_path / "source")
     skip = NO_COMPILER | {"PYARSIMPLE_SKIP_EXTENSION": "1"}
-    (wheel,), log = build(source, tmp_path / "dist", "--wheel", **skip)
+    (wheel, sdist), log = build(source, tmp_path / "dist", **skip)
     assert wheel.name.endswith("-py3-none-any.whl")
+    assert kernel_sources() <= names_in(sdist)
     assert not kernels_in(names_in(wheel))
     assert BUILD_WARNING not in log
 
@@ -256,7 +263,7 @@ def test_skipped_kernels_make_a_wheel_for_every_machine(tmp_path):
 def test_edited_kernels_are_noticed_and_rebuilt(tmp_path):
     source = copy_of_the_tree(tmp_path / "source")
     in_place = (sys.executable, "setup.py", "build_ext", "--inplace")
-    kernels = source / "pyarsimple" / f"_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
+    kernels = source / "pyarsimple" / f"_kernels{EXT_SUFFIX}"
     header = next(path for path in _source_hash.source_files(kernels.parent) if path.suffix == ".h")
 
     def built_at():
@@ -272,13 +279,18 @@ def test_edited_kernels_are_noticed_and_rebuilt(tmp_path):
     run(*in_place, cwd=source, **QUICK)
     assert built_at() == first
 
+    (source / "setup.py").touch()
+    run(*in_place, cwd=source, **QUICK)
+    second = built_at()
+    assert second > first
+
     old = header.stat()
     header.write_text(header.read_text() + "\n/* edited */\n")
     os.utime(header, ns=(old.st_atime_ns, old.st_mtime_ns))  # as some tools leave it
     assert warnings_at_import().count(STALE_WARNING) == 1
 
     run(*in_place, cwd=source, **QUICK)
-    assert built_at() > first
+    assert built_at() > second
     assert warnings_at_import() == ""
 
     # Kernels that no longer compile: the wheel must not carry those of the build before.

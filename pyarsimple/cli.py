@@ -1,0 +1,746 @@
+"""The command line: pyarsimple demo | train | evaluate | sample | info.
+
+A command is a function that adds its arguments and a function that runs them. Whatever a user can
+get wrong ends in one line on stderr and exit status 2; PYARSIMPLE_TRACEBACK=1 shows where it arose.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pyarsimple.models import MODELS
+from pyarsimple.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from pyarsimple.autoregressive import AutoregressiveModel
+    from pyarsimple.datasets import Splits
+    from pyarsimple.training import History
+
+OK, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+SPLITS = ("train", "valid", "test")
+
+#: What the constructors and `fit` call their arguments, and what they are called here.
+FLAGS = {
+    "n_hidden": "--hidden", "hidden_sizes": "--hidden", "hidden": "--activation",
+    "dropout": "--dropout", "direct": "--direct", "degrees": "--degrees", "dtype": "--dtype",
+    "order": "--order", "learning_rate": "--learning-rate", "momentum": "--momentum",
+    "nesterov": "--nesterov", "batch_size": "--batch-size", "max_epochs": "--max-epochs",
+    "patience": "--patience", "l2": "--l2", "schedule": "--schedule", "average": "--average",
+    "max_grad_norm": "--max-grad-norm", "n": "--threads", "rng": "--seed",
+}  # fmt: skip
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and lays its help out for 80 columns."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(formatter_class=_Formatter, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2 and one line."""
+        self.exit(USAGE, f"{self.prog}: error: {_one_line(message)} (see {self.prog} --help)\n")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        columns = min(80, shutil.get_terminal_size().columns)
+        super().__init__(prog, width=columns - 2, max_help_position=26)
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def _whole(low: int) -> Callable[[str], int]:
+    """A parser of whole numbers from ``low`` on."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(
+                f"needs a whole number of at least {low}, got {text!r}"
+            )
+        return value
+
+    return parse
+
+
+def _image_shape(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"needs HEIGHTxWIDTH such as 28x28, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+# Arguments, as (flag, help, what argparse is told besides).
+
+Arguments = tuple[tuple[str, str, dict[str, Any]], ...]
+
+DATA: Arguments = (
+    (
+        "--data",
+        ".npz (keys train, valid, test; or x), .npy, .csv, .csv.gz, .amat, IDX; or 'digits', the "
+        "8x8 handwritten ones",
+        {"required": True, "metavar": "FILE"},
+    ),
+)
+SEED: Arguments = (
+    (
+        "--seed",
+        "all that is random follows from it (default: 0)",
+        {"type": _whole(0), "default": 0, "metavar": "N"},
+    ),
+)
+QUIET: Arguments = (("--quiet", "no progress bars", {"action": "store_true"}),)
+
+
+def _add(parser: Any, arguments: Arguments) -> None:
+    for flag, explanation, settings in arguments:
+        parser.add_argument(flag, help=explanation, **settings)
+
+
+# demo
+
+
+DEMO: Arguments = (
+    (
+        "--out",
+        "folder for what it writes (default: demo-output)",
+        {"default": "demo-output", "metavar": "DIR"},
+    ),
+    *SEED,
+    ("--quick", "two epochs a model: a test, not a result", {"action": "store_true"}),
+    *QUIET,
+)
+
+
+def _add_demo(parser: Parser) -> None:
+    _add(parser, DEMO)
+
+
+def _run_demo(args: argparse.Namespace) -> int:
+    from pyarsimple import demo
+
+    demo.run(args.out, seed=args.seed, quick=args.quick, progress=not args.quiet)
+    return OK
+
+
+# train
+
+TRAIN: Arguments = (
+    ("--model", "one of %(choices)s", {"required": True, "choices": list(MODELS), "metavar": "M"}),
+    *DATA,
+    ("--out", "folder for what it writes", {"required": True, "metavar": "DIR"}),
+    (
+        "--resume",
+        "continue from DIR/checkpoint.npz; only --max-epochs, --patience and --threads may differ "
+        "from before",
+        {"action": "store_true"},
+    ),
+    ("--overwrite", "replace what is left of an earlier training", {"action": "store_true"}),
+)
+TRAIN_MODEL: Arguments = (
+    (
+        "--hidden",
+        "hidden units: for nade a number, for made one a layer, such as 500 500, or none at all "
+        "(default: 500)",
+        {"nargs": "*", "type": _whole(1), "metavar": "H"},
+    ),
+    (
+        "--activation",
+        "of the hidden units: sigmoid, relu or, for made, tanh (default: nade sigmoid, made relu)",
+        {"metavar": "NAME"},
+    ),
+    (
+        "--dropout",
+        "chance of each hidden unit to be dropped (default: 0)",
+        {"type": float, "metavar": "P"},
+    ),
+    (
+        "--direct",
+        "made: links from inputs to outputs as well",
+        {"action": "store_true", "default": None},
+    ),
+    (
+        "--degrees",
+        "made: of the hidden units, spread (the default) or random",
+        {"choices": ["spread", "random"], "metavar": "NAME"},
+    ),
+    (
+        "--order",
+        "of the variables: natural (the default), reverse or random",
+        {"choices": ["natural", "reverse", "random"], "default": "natural", "metavar": "NAME"},
+    ),
+    (
+        "--dtype",
+        "float64 (the default) or float32, which is faster",
+        {"choices": ["float64", "float32"], "default": "float64", "metavar": "NAME"},
+    ),
+)
+TRAIN_STEPS: Arguments = (
+    (
+        "--optimizer",
+        "one of %(choices)s (default: adam)",
+        {"choices": list(OPTIMIZERS), "default": "adam", "metavar": "NAME"},
+    ),
+    (
+        "--learning-rate",
+        "(default: that of the optimizer)",
+        {"type": float, "metavar": "R"},
+    ),
+    ("--momentum", "sgd: in [0, 1) (default: 0)", {"type": float, "metavar": "M"}),
+    ("--nesterov", "sgd: Nesterov's momentum", {"action": "store_true", "default": None}),
+    (
+        "--batch-size",
+        "rows a step (default: 100)",
+        {"type": _whole(1), "default": 100, "metavar": "N"},
+    ),
+    ("--max-epochs", "(default: 100)", {"type": _whole(0), "default": 100, "metavar": "N"}),
+    (
+        "--patience",
+        "stop after N epochs without a better validation likelihood; 0 never does (default: 10)",
+        {"type": _whole(0), "default": 10, "metavar": "N"},
+    ),
+    (
+        "--l2",
+        "adds L/2 times the sum of squared weights to the loss (default: 0)",
+        {"type": float, "default": 0.0, "metavar": "L"},
+    ),
+    (
+        "--schedule",
+        "of the learning rate: constant (the default), linear, cosine, step:EPOCHS (a tenth after "
+        "each so many) or inverse:EPOCHS (1 / (1 + epoch/EPOCHS))",
+        {"default": "constant", "metavar": "NAME"},
+    ),
+    ("--max-grad-norm", "scale longer gradients down to G", {"type": float, "metavar": "G"}),
+    (
+        "--average",
+        "keep an exponential average of the parameters, of decay D such as 0.999",
+        {"type": float, "metavar": "D"},
+    ),
+)
+THREADS: Arguments = (
+    ("--threads", "for the kernels and BLAS", {"type": _whole(1), "metavar": "N"}),
+)
+
+
+def _add_train(parser: Parser) -> None:
+    _add(parser, TRAIN)
+    _add(parser.add_argument_group("the model"), TRAIN_MODEL)
+    _add(parser.add_argument_group("its training"), TRAIN_STEPS)
+    _add(parser.add_argument_group("the run"), (*SEED, *THREADS, *QUIET))
+
+
+def construct(kind: Callable[..., Any], what: str, options: dict[str, Any], **fixed: Any) -> Any:
+    """Call ``kind`` with those options that were given; one that it does not take is an error."""
+    takes = inspect.signature(kind).parameters
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in takes:
+            raise ValueError(f"{FLAGS[name]} has no meaning for {what}")
+    return kind(**fixed, **given)
+
+
+def make_model(args: argparse.Namespace, n_dims: int, seeds: Any) -> AutoregressiveModel:
+    """The model that the arguments ask for, by what its constructor takes."""
+    from pyarsimple import orders
+
+    for_model, for_order = seeds
+    kind = MODELS[args.model]
+    takes = inspect.signature(kind).parameters
+    options = {name: getattr(args, name) for name in ("dropout", "direct", "degrees")}
+    options["hidden"] = args.activation
+    if args.hidden is not None and "n_hidden" in takes:
+        if len(args.hidden) != 1:
+            raise ValueError(f"--hidden needs one number for {args.model}, got {len(args.hidden)}")
+        options["n_hidden"] = args.hidden[0]
+    elif args.hidden is not None:
+        options["hidden_sizes"] = tuple(args.hidden)
+    order = {"natural": orders.natural, "reverse": orders.reverse}.get(args.order)
+    model: AutoregressiveModel = construct(
+        kind, args.model, options, n_dims=n_dims, dtype=args.dtype, rng=for_model,
+        order=order(n_dims) if order else orders.random(n_dims, rng=for_order),
+    )  # fmt: skip
+    return model
+
+
+def make_schedule(text: str) -> Any:
+    """A schedule from its name, or from a name, a colon and a number of epochs."""
+    from pyarsimple.optimizers import InverseTime, StepDecay
+
+    name, colon, epochs = text.partition(":")
+    if not colon and name in {"constant", "linear", "cosine"}:
+        return name
+    kinds: dict[str, Callable[[float], Any]] = {"step": StepDecay, "inverse": InverseTime}
+    try:
+        value = float(epochs)
+    except ValueError:
+        value = math.nan
+    if name not in kinds or not 0 < value < math.inf:
+        raise ValueError(
+            "--schedule must be constant, linear, cosine, step:EPOCHS or inverse:EPOCHS, such as "
+            f"inverse:20, got {text!r}"
+        )
+    return kinds[name](value)
+
+
+def load_splits(args: argparse.Namespace, rng: Any) -> Splits:
+    """The data, with a tenth of train held out for validation where the file has no such split."""
+    from pyarsimple import datasets
+
+    data = datasets.load_file(args.data)
+    if data.train is None:
+        raise ValueError(f"{args.data!r} has no split 'train' to train on")
+    if data.valid is None:
+        n_valid = len(data.train) // 10
+        if not n_valid:
+            raise ValueError(
+                f"{args.data!r} has {len(data.train)} rows: too few to hold a tenth out"
+            )
+        raise NotImplementedError
+    return data
+
+
+def fingerprint(data: Splits) -> str:
+    """What tells data from other data: their shapes and a checksum."""
+    checksum = 0
+    for x in (data.train, data.valid):
+        for start in range(0, len(x), 4096):
+            checksum = zlib.crc32(x[start : start + 4096].astype("u1").tobytes(), checksum)
+    return f"{data.train.shape}, {data.valid.shape}, checksum {checksum:08x}"
+
+
+# What may change between a training and its continuation, and what is no setting at all.
+_NO_SETTINGS = ("command", "run", "out", "resume", "overwrite", "quiet", "threads", "data",
+                "max_epochs", "patience")  # fmt: skip
+
+
+def check_folder(args: argparse.Namespace, settings: dict[str, Any], out: Path) -> None:
+    """Refuse to lose an earlier training, or to continue it with other settings."""
+    left = [name for name in ("model.npz", "checkpoint.npz") if (out / name).exists()]
+    if not args.resume:
+        if left and not args.overwrite:
+            raise ValueError(
+                f"{os.fspath(out)!r} holds {left[0]} of an earlier training: continue it with "
+                "--resume, replace it with --overwrite, or choose another --out"
+            )
+        for name in ("model.npz", "checkpoint.npz", "history.json", "learning_curves.png"):
+            (out / name).unlink(missing_ok=True)
+        return
+    if "checkpoint.npz" not in left:
+        raise ValueError(f"nothing to --resume: {os.fspath(out)!r} holds no checkpoint.npz")
+    path = out / "settings.json"
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return  # fit compares too, if less legibly
+    except ValueError as error:
+        raise ValueError(f"cannot read {os.fspath(path)!r}: it is no JSON ({error})") from None
+    for name, value in settings.items():
+        if before.get(name) != value:
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(
+                f"cannot --resume: {flag} was {before.get(name)} and is {value} now; use the same, or "
+                "train anew with --overwrite or in another --out"
+            )
+
+
+def _run_train(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from pyarsimple import reports
+    from pyarsimple.training import DivergenceError, fit
+
+    for_model, for_order, for_split, for_fit = np.random.SeedSequence(args.seed).spawn(4)
+    if args.resume and args.overwrite:
+        raise ValueError("--resume and --overwrite contradict each other: give one of them")
+    _use_threads(args.threads)
+    schedule = make_schedule(args.schedule)
+    rates = {name: getattr(args, name) for name in ("learning_rate", "momentum", "nesterov")}
+    optimizer = construct(OPTIMIZERS[args.optimizer], args.optimizer, rates)
+    data = load_splits(args, for_split)
+    model = make_model(args, data.train.shape[1], (for_model, for_order))
+    out = reports.make_folder(args.out)
+    settings = {k: v for k, v in vars(args).items() if k not in _NO_SETTINGS}
+    settings["data"] = fingerprint(data)
+    check_folder(args, settings, out)
+    reports.write_text(out / "settings.json", reports.to_json(settings))
+    if hasattr(model, "fit"):  # in closed form
+        model.fit(data.train)
+        return _finish(args, model, None, data, out)
+    checkpoint = out / "checkpoint.npz"
+    try:
+        history = fit(
+            model, data.train, data.valid, optimizer=optimizer, schedule=schedule,
+            batch_size=args.batch_size, max_epochs=args.max_epochs, patience=args.patience or None,
+            l2=args.l2, max_grad_norm=args.max_grad_norm, average=args.average, rng=for_fit,
+            progress=False if args.quiet else args.model, checkpoint=checkpoint,
+            resume=checkpoint if args.resume else None,
+        )  # fmt: skip
+    except DivergenceError as error:
+        if error.history.best_epoch:
+            _finish(args, model, error.history, data, out)
+        print(f"pyarsimple train: error: {_one_line(_as_flags(str(error)))}", file=sys.stderr)
+        return FAILED
+    if history.stopped == "interrupted" and not history.best_epoch:
+        print("interrupted before the end of the first epoch: nothing is kept", file=sys.stderr)
+        return INTERRUPTED
+    status = _finish(args, model, history, data, out)
+    if history.stopped == "interrupted":
+        print(f"interrupted after epoch {history.n_epochs}: kept the best so far; --resume continues",
+              file=sys.stderr)  # fmt: skip
+        return INTERRUPTED
+    return status
+
+
+def _use_threads(n: int | None) -> None:
+    """Limit kernels and BLAS, for the rest of the process."""
+    if n is None:
+        return
+    from pyarsimple.twins import set_num_threads
+
+    set_num_threads(n)
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return  # the BLAS then has its own way
+    threadpool_limits(n)
+
+
+def _finish(
+    args: argparse.Namespace,
+    model: AutoregressiveModel,
+    history: History | None,
+    data: Splits,
+    out: Path,
+) -> int:
+    """Write the model, its history and its picture; print its scores."""
+    from pyarsimple import plots, reports
+    from pyarsimple.evaluation import evaluate
+
+    model.save(out / "model.npz")
+    scores = {name: evaluate(model, x) for name in SPLITS if (x := getattr(data, name)) is not None}
+    found = {
+        "model": args.model,
+        "data": os.fspath(args.data),
+        "n_params": model.n_params,
+        "scores": {name: asdict(score) for name, score in scores.items()},
+        "history": history.to_dict() if history is not None else None,
+    }
+    reports.write_text(out / "history.json", reports.to_json(found))
+    if history is not None:
+        try:
+            reports.write_figure(out / "learning_curves.png", plots.learning_curves({"": history}))
+        except ImportError:
+            print("no learning_curves.png without matplotlib", file=sys.stderr)
+    if history is not None:
+        print(f"{args.model}: {history.n_epochs} epochs in {history.seconds[-1]:.1f} s, stopped by "
+              f"{history.stopped}; kept epoch {history.best_epoch}")  # fmt: skip
+    print("  ".join(f"{k} {s.nll:.3f} +- {s.standard_error:.3f}" for k, s in scores.items())
+          + "  nats per example")  # fmt: skip
+    return OK
+
+
+# evaluate
+
+
+EVALUATE: Arguments = (
+    ("models", "one model, or several to compare", {"nargs": "+", "metavar": "MODEL.npz"}),
+    *DATA,
+    (
+        "--split",
+        "any of train, valid and test (default: all that the data have)",
+        {"nargs": "+", "choices": SPLITS, "metavar": "NAME"},
+    ),
+    ("--json", "print JSON instead of tables", {"action": "store_true"}),
+)
+
+
+def _add_evaluate(parser: Parser) -> None:
+    _add(parser, EVALUATE)
+
+
+def short_names(paths: Sequence[str], width: int = 28) -> list[str]:
+    """A short name for each path, all of them different: its stem, or its folder's name."""
+    from pyarsimple.reports import fit_name
+
+    names = []
+    for path in map(Path, paths):
+        stem = path.resolve().parent.name if path.stem == "model" else path.stem
+        names.append(stem)
+    if len(set(names)) < len(names):
+        names = [str(Path(path)) for path in paths]
+    return [fit_name(name, width) for name in names]
+
+
+def _run_evaluate(args: argparse.Namespace) -> int:
+    from pyarsimple import datasets, reports, storage
+    from pyarsimple.evaluation import compare
+
+    names = short_names(args.models)
+    if len(set(names)) < len(names):
+        names = [reports.fit_name(f"{k}:{path}", 28) for k, path in enumerate(args.models, 1)]
+    models = {name: storage.load(path) for name, path in zip(names, args.models, strict=True)}
+    data = datasets.load_file(args.data)
+    has = [name for name in SPLITS if getattr(data, name) is not None]
+    for name in args.split or ():
+        if name not in has:
+            raise ValueError(f"--split {name}: {args.data!r} has only {reports.listed(has)}")
+    chosen = [name for name in SPLITS if name in (args.split or has)]
+    found = {name: compare(models, getattr(data, name)) for name in chosen}
+    if args.json:
+        files = dict(zip(names, args.models, strict=True))
+        splits = {name: comparison.to_dict() for name, comparison in found.items()}
+        print(reports.to_json({"data": args.data, "models": files, "splits": splits}), end="")
+    elif len(models) == 1:
+        print(_one_table(names[0], found))
+    else:
+        print("\n\n".join(f"{name} of {data.name}\n\n{c}" for name, c in found.items()))
+    return OK
+
+
+def _one_table(name: str, found: dict[str, Any]) -> str:
+    from pyarsimple.reports import table
+
+    columns = (("split", ""), ("rows", ",d"), ("nll", ".3f"), ("s.e.", ".3f"), ("bits/dim", ".4f"))
+    scores = {split: comparison.scores[name] for split, comparison in found.items()}
+    rows = [[k, s.n, s.nll, s.standard_error, s.bits_per_dim] for k, s in scores.items()]
+    return f"{name}\n\n{table(columns, rows)}\nnll: mean negative log-likelihood in nats"
+
+
+# sample
+
+
+SAMPLE: Arguments = (
+    ("model", "as train writes it", {"metavar": "MODEL.npz"}),
+    ("-n", "how many samples (default: 100)", {"type": _whole(1), "default": 100, "metavar": "N"}),
+    (
+        "--out",
+        ".npy for an array (N, D), .png for a picture",
+        {"required": True, "metavar": "FILE"},
+    ),
+    *SEED,
+    (
+        "--image-shape",
+        "of the picture, such as 28x28 (default: a square)",
+        {"type": _image_shape, "metavar": "HxW"},
+    ),
+)
+
+
+def _add_sample(parser: Parser) -> None:
+    _add(parser, SAMPLE)
+
+
+def _run_sample(args: argparse.Namespace) -> int:
+    from pyarsimple import reports, storage
+
+    out = Path(args.out)
+    if out.suffix not in {".npy", ".png"}:
+        raise ValueError(f"--out must end in .npy or .png, got {args.out!r}")
+    model = storage.load(args.model)
+    shape = args.image_shape or _square(model.n_dims)
+    if out.suffix == ".png" and (shape is None or math.prod(shape) != model.n_dims):
+        given = f"got {shape[0]}x{shape[1]}" if shape else "and no square fits"
+        raise ValueError(f"--image-shape must have a product of {model.n_dims}, {given}")
+    x = model.sample(args.n, rng=args.seed)
+    if out.suffix == ".npy":
+        reports.write_array(out, x)
+    else:
+        from pyarsimple import plots
+
+        assert shape is not None
+        columns = math.ceil(math.sqrt(args.n))
+        picture = plots.samples({"": x}, shape, rows=math.ceil(args.n / columns), columns=columns)
+        reports.write_figure(out, picture)
+    print(f"wrote {args.n} samples to {args.out}")
+    return OK
+
+
+def _square(n_dims: int) -> tuple[int, int] | None:
+    side = math.isqrt(n_dims)
+    return (side, side) if side * side == n_dims else None
+
+
+# info
+
+
+INFO: Arguments = (
+    (
+        "model",
+        "a model's file; without it, how this installation is built",
+        {"nargs": "?", "metavar": "MODEL.npz"},
+    ),
+)
+
+
+def _add_info(parser: Parser) -> None:
+    _add(parser, INFO)
+
+
+def _run_info(args: argparse.Namespace) -> int:
+    if args.model is None:
+        from pyarsimple.config import show_config
+
+        show_config()
+        return OK
+    from pyarsimple import orders, reports, storage
+
+    model = storage.load(args.model)
+    config = {k: v for k, v in model.config().items() if k not in ("order", "degrees")}
+    natural = (model.order == orders.natural(model.n_dims)).all()
+    order = "natural" if natural else reports.listed([*map(str, model.order[:5]), "..."])
+    facts = {"model": type(model).__name__, **config, "order": order, "parameters": model.n_params}
+    for name, value in facts.items():
+        print(f"{name:<14}{f'{value:,}' if isinstance(value, int) else value}")
+    columns = (
+        ("array", ""),
+        ("shape", ""),
+        ("free", ",d"),
+        ("min", ".3g"),
+        ("mean", ".3g"),
+        ("max", ".3g"),
+    )
+    masks, rows = model.masks(), []
+    for name, p in model.params.items():
+        free = p[masks[name]] if name in masks else p.ravel()
+        spread = [float(f()) for f in (free.min, free.mean, free.max)] if free.size else [None] * 3
+        rows.append([name, "x".join(map(str, p.shape)), free.size, *spread])
+    print(f"\n{reports.table(columns, rows)}")
+    return OK
+
+
+# All of them.
+
+Command = tuple[str, Callable[[Parser], None], Callable[[argparse.Namespace], int], str]
+
+COMMANDS: dict[str, Command] = {
+    "demo": (
+        "train three models on real digits: a table, pictures, the models",
+        _add_demo, _run_demo,
+        "Under a minute on two cores, and no download.\n\nexample:\n  pyarsimple demo --out demo-output",
+    ),
+    "train": (
+        "train a model on a file of data",
+        _add_train, _run_train,
+        "Writes to DIR: model.npz, the best model; history.json, its likelihoods and\n"
+        "curves; learning_curves.png; checkpoint.npz and settings.json, for --resume.\n"
+        "Ctrl-C keeps the best model so far. Without a validation split in FILE, a\n"
+        "tenth of its rows is held out.\n\n"
+        "examples:\n"
+        "  pyarsimple train --model nade --hidden 200 --data digits --out runs/nade\n"
+        "  pyarsimple train --model made --hidden 500 500 --dropout 0.5 \\\n"
+        "      --data bits.npz --out runs/made --average 0.999 --patience 30\n"
+        "  pyarsimple train --model fvsbn --optimizer lbfgs --l2 1e-3 \\\n"
+        "      --data table.csv --out runs/fvsbn",
+    ),
+    "evaluate": (
+        "score data under one model, or compare several",
+        _add_evaluate, _run_evaluate,
+        "Likelihoods are exact. Differences between models are paired: what is hard in\n"
+        "a row for both of them cancels.\n\n"
+        "examples:\n"
+        "  pyarsimple evaluate runs/nade/model.npz --data digits\n"
+        "  pyarsimple evaluate runs/*/model.npz --data digits --split test --json",
+    ),
+    "sample": (
+        "draw from a model, exactly",
+        _add_sample, _run_sample,
+        "examples:\n"
+        "  pyarsimple sample runs/nade/model.npz -n 1000 --out samples.npy\n"
+        "  pyarsimple sample runs/nade/model.npz --out samples.png --image-shape 8x8",
+    ),
+    "info": (
+        "say what a model file holds, or how this installation is built",
+        _add_info, _run_info,
+        "examples:\n  pyarsimple info runs/nade/model.npz\n  pyarsimple info",
+    ),
+}  # fmt: skip
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: Any, *args: Any) -> NoReturn:
+        import pyarsimple
+
+        print(f"pyarsimple {pyarsimple.__version__}")
+        parser.exit()
+
+
+def make_parser() -> Parser:
+    """The parser of the whole command line."""
+    parser = Parser(
+        prog="pyarsimple",
+        description="Autoregressive density models (FVSBN, NADE, MADE): train, score, sample.",
+        epilog="'pyarsimple COMMAND --help' explains a command. To begin with:\n  pyarsimple demo",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, title="commands"
+    )
+    for name, (summary, add_arguments, run, epilog) in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=epilog
+        )
+        add_arguments(command)
+        command.set_defaults(run=run)
+    return parser
+
+
+def _as_flags(message: str) -> str:
+    """An error about an argument of the library, said of the flag that set it."""
+    name, space, rest = message.partition(" ")
+    return f"{FLAGS[name]}{space}{rest}" if name in FLAGS else message
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without the program's name; by default those of the process.
+    """
+    try:
+        try:
+            args = make_parser().parse_args(argv)
+            status: int = args.run(args)
+        except SystemExit as end:  # --help, --version, or bad usage
+            status = int(end.code or 0)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # as when piped into head: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall the last flush
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("pyarsimple: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, ValueError, TypeError, ImportError, MemoryError, RuntimeError) as error:
+        if os.environ.get("PYARSIMPLE_TRACEBACK", "0") not in {"", "0"}:
+            raise
+        print(f"pyarsimple {args.command}: error: {_describe(error)}", file=sys.stderr)
+        return USAGE
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fspath(error.filename)!r}: {_one_line(error.strerror)}"
+    if isinstance(error, MemoryError):
+        return _one_line(f"out of memory: {error}")
+    return _as_flags(_one_line(error)) or type(error).__name__

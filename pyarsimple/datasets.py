@@ -1,0 +1,355 @@
+"""Data: handwritten digits that come with scikit-learn, MNIST, and files of one's own.
+
+    data = datasets.digits()
+    model.log_prob(data.test)
+
+Bits are loaded as uint8. Classes and real numbers are loaded as they are; whether they suit a model,
+the model says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import importlib.util
+import math
+import os
+import re
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+PathLike = str | os.PathLike[str]
+
+BINARIZE = ("threshold", "sample", "none")
+FORMATS = ".npz, .npy, .csv, .csv.gz, .amat, .amat.gz, *-idx3-ubyte, *-idx3-ubyte.gz"
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Rows to train on, to choose settings by, and to report; N may differ, D may not.
+
+    Attributes
+    ----------
+    name : str
+    train, valid, test : ndarray, shape (N, D)
+        ``valid`` and ``test`` are None where there are none.
+    image_shape : tuple of int, optional
+        (height, width) if a row is an image, row by row.
+    """
+
+    name: str
+    train: Array
+    valid: Array | None = None
+    test: Array | None = None
+    image_shape: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for split, x in self.items():
+            if x.ndim != 2 or x.shape[1] != self.n_dims:
+                raise ValueError(
+                    f"{split} must have shape (N, {self.n_dims}), as train has columns, got {x.shape}"
+                )
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{split} {x.shape}" for split, x in self.items())
+        return f"<Splits {self.name!r}: {shapes}, {self.train.dtype}>"
+
+    @property
+    def n_dims(self) -> int:
+        """D, the number of variables."""
+        return int(self.train.shape[-1])
+
+    def items(self) -> list[tuple[str, Array]]:
+        """("train", rows) and so on, of those splits that there are."""
+        splits = (("train", self.train), ("valid", self.valid), ("test", self.test))
+        return [(name, x) for name, x in splits if x is not None]
+
+
+def split(
+    x: npt.ArrayLike, parts: Sequence[float], *, shuffle: bool = True, rng: Any = None
+) -> list[Array]:
+    """Cut the rows of an array into parts.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, ...)
+    parts : sequence of int or of float
+        How many rows each part has, N in all; or its fraction of them, 1 in all.
+    shuffle : bool
+        Permute the rows first, by ``rng.permutation``. Without it the parts are views of x, which
+        leaves a memory map unread.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        As in SPEC 7.
+
+    Examples
+    --------
+    >>> train, valid = split(np.eye(10), (0.9, 0.1), rng=0)
+    >>> train.shape, valid.shape
+    ((9, 10), (1, 10))
+    """
+    x = np.asanyarray(x)
+    n = len(x)
+    if all(isinstance(part, (int, np.integer)) for part in parts):
+        total, ends = n, np.cumsum(parts)
+    else:
+        total, ends = 1, np.rint(np.cumsum(parts) * n).astype(int)
+    sizes = np.diff(ends, prepend=0)
+    if not math.isclose(sum(parts), total) or min(sizes) < 1:
+        raise ValueError(
+            f"parts must be sizes that sum to the {n} rows of x or fractions that sum to 1, and "
+            f"leave a row for each, got {tuple(parts)}"
+        )
+    if shuffle:
+        rows = np.random.default_rng(rng).permutation(n)
+        return [x[chosen] for chosen in np.split(rows, ends[:-1])]
+    return np.split(x, ends[:-1])
+
+
+def digits() -> Splits:
+    """Scikit-learn's 8x8 handwritten digits as bits: 1197 / 300 / 300 images, no download.
+
+    A pixel is on where it is at least 8 of 16; the rows are permuted with the seed 0.
+    """
+    with _needs_sklearn():
+        from sklearn.datasets import load_digits
+    pixels = load_digits().data  # (1797, 64), 0..16
+    train, valid, test = split((pixels >= 8).astype(np.uint8), (1197, 300, 300), rng=0)
+    return Splits("digits", train, valid, test, (8, 8))
+
+
+def mnist(
+    *, binarize: str = "threshold", data_home: PathLike | None = None, rng: Any = None
+) -> Splits:
+    """MNIST by scikit-learn's OpenML loader: 50000 / 10000 / 10000 images of 28x28.
+
+    Parameters
+    ----------
+    binarize : {"threshold", "sample", "none"}
+        A pixel is on where it is at least 128 of 255; or drawn, once, with probability pixel / 255;
+        or left as it is, 0 to 255.
+    data_home : path-like, optional
+        Where scikit-learn keeps its downloads.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        For "sample", as in SPEC 7.
+    """
+    _check_binarize(binarize, BINARIZE)
+    with _needs_sklearn():
+        from sklearn.datasets import fetch_openml
+    x = fetch_openml(
+        "mnist_784",
+        version=1,
+        as_frame=False,
+        data_home=data_home,
+        # The faster of the two parsers wants pandas, which nothing else here does.
+        parser="pandas" if importlib.util.find_spec("pandas") else "liac-arff",
+    ).data
+    if x.shape != (70000, 784):
+        raise ValueError(f"OpenML's mnist_784 must have shape (70000, 784), got {x.shape}")
+    train, valid, test = split(x, (50000, 10000, 10000), shuffle=False)
+    data = Splits("mnist", train, valid, test, (28, 28))
+    return _binarized(data, binarize, rng)
+
+
+@contextlib.contextmanager
+def _needs_sklearn() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(
+            'this data set comes by scikit-learn, which is missing: pip install "pyarsimple[demo]"'
+        ) from error
+
+
+# Pixels to bits.
+
+
+def _check_binarize(binarize: str, allowed: tuple[str, ...]) -> None:
+    if binarize not in allowed:
+        raise ValueError(f"binarize must be one of {', '.join(allowed)}, got {binarize!r}")
+
+
+def _binarized(data: Splits, binarize: str, rng: Any) -> Splits:
+    """Make bits of pixels, one split after the other from one generator; "none" only of type."""
+    rng = np.random.default_rng(rng)
+    splits = {split: _to_bits(x, binarize, rng, split) for split, x in data.items()}
+    return Splits(data.name, **splits, image_shape=data.image_shape)
+
+
+def _to_bits(
+    x: Array, binarize: str, rng: np.random.Generator, split: str
+) -> npt.NDArray[np.uint8]:
+    pixels = x.astype(np.uint8) if _are_pixels(x) else None
+    if pixels is None:
+        raise ValueError(f"{split} must hold pixels, whole numbers from 0 to 255, to be binarized")
+    if binarize == "none":
+        return pixels
+    if binarize == "threshold":
+        return (pixels >= 128).astype(np.uint8)
+    bits = np.empty_like(pixels)
+    for n, row in enumerate(pixels):  # row by row: the uniform numbers take eight times its memory
+        bits[n] = rng.random(len(row)) * 255 < row
+    return bits
+
+
+def _are_pixels(x: Array) -> bool:
+    if x.dtype == np.uint8:
+        return True
+    with np.errstate(invalid="ignore"):
+        return bool(np.array_equal(x, x.astype(np.uint8)))
+
+
+# Files.
+
+
+def load_file(path: PathLike, *, binarize: str = "auto", rng: Any = None) -> Splits:
+    """Load data from a file, by its suffix.
+
+    ======================  ==========================================================
+    .npz                    arrays named train, valid, test, or a single one, x
+    .npy                    one array, mapped into memory and read when it is used
+    .csv, .csv.gz           numbers with commas between them; a first line of names is skipped
+    .amat, .amat.gz         numbers with white space between them
+    *-idx3-ubyte, same.gz   MNIST's images
+    "digits", "mnist"       `digits`, `mnist`
+    ======================  ==========================================================
+
+    One array is all ``train``: `split` cuts it. Images (N, height, width) become rows.
+
+    Parameters
+    ----------
+    path : path-like
+    binarize : {"auto", "threshold", "sample", "none"}
+        What becomes of pixels 0..255, as in `mnist`. "auto" is "threshold" for MNIST's own files
+        and "none" for the others, which are left as they are.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        For "sample", as in SPEC 7.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, empty, of no known format, or holds no numbers.
+    OSError
+        If it is missing or cannot be read.
+    """
+    _check_binarize(binarize, ("auto", *BINARIZE))
+    if path == "digits":
+        return digits()
+    if path == "mnist":
+        return mnist(binarize="threshold" if binarize == "auto" else binarize, rng=rng)
+    path = Path(path)
+    is_idx = re.search(r"idx\d-ubyte(\.gz)?$", path.name) is not None
+    if binarize == "auto":
+        binarize = "threshold" if is_idx else "none"
+    with _naming(path):
+        arrays = _read_idx(path) if is_idx else _read(path)
+        data = _as_splits(path.name, arrays)
+        return data if binarize == "none" else _binarized(data, binarize, rng)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Make a ValueError that names the file of whatever its bad content leads to."""
+    try:
+        yield
+    except (
+        ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError, SyntaxError,
+        struct.error, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, MemoryError,
+    ) as error:  # fmt: skip
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"cannot load {str(path)!r}: {reason}") from error
+
+
+def _read(path: Path) -> dict[str, Array]:
+    """The arrays of a file, by the names of the splits."""
+    path.stat()  # a missing file is an OSError, whatever its name
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".csv"):
+        return {"train": _read_text(path, ",")}
+    if name.endswith(".amat"):
+        return {"train": _read_text(path, None)}
+    if path.suffix in {".npz", ".npy"}:
+        return _read_numpy(path)
+    raise ValueError(f"its name must end in one of {FORMATS}")
+
+
+def _read_numpy(path: Path) -> dict[str, Array]:
+    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return {"train": loaded}
+    with loaded:
+        names = [name for name in ("train", "valid", "test") if name in loaded.files]
+        if "train" in names:
+            return {name: loaded[name] for name in names}
+        if "x" in loaded.files:
+            return {"train": loaded["x"]}
+        raise ValueError(f"it must hold an array 'train' or 'x', got {loaded.files}")
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
+
+
+def _read_text(path: Path, delimiter: str | None) -> Array:
+    """One row a line. Bits become uint8; anything else stays float64."""
+    with _open(path) as file:
+        first = file.readline().decode("utf-8-sig").split(delimiter)
+        file.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that there are no rows is said later
+            x = np.loadtxt(
+                file, delimiter=delimiter, ndmin=2, encoding="utf-8-sig", skiprows=_is_header(first)
+            )
+    return x.astype(np.uint8) if np.isin(x, (0, 1)).all() else x
+
+
+def _is_header(fields: list[str]) -> bool:
+    """Whether no field of the first line is a number."""
+    for field in fields:
+        with contextlib.suppress(ValueError):
+            float(field)
+            return False
+    return True
+
+
+def _read_idx(path: Path) -> dict[str, Array]:
+    """MNIST's format: 0, 0, 8 for bytes, how many axes, their lengths (big-endian), the bytes."""
+    with _open(path) as file:
+        magic = file.read(4)
+        if magic[:3] != b"\0\0\x08" or len(magic) < 4:
+            raise ValueError(f"it must begin with 00 00 08 as an IDX file of bytes, got {magic!r}")
+        if magic[3] != 3:
+            raise ValueError(f"it must hold images, an array of 3 axes, got {magic[3]} (labels?)")
+        shape = struct.unpack(">3I", file.read(12))
+        content = file.read()
+    if len(content) != math.prod(shape):
+        raise ValueError(f"it declares shape {shape}, and has {len(content)} bytes for it")
+    return {"train": np.frombuffer(content, np.uint8).reshape(shape)}
+
+
+def _as_splits(name: str, arrays: dict[str, Array]) -> Splits:
+    """Check the arrays, make rows of images, and put them together."""
+    image_shape = arrays["train"].shape[1:] if arrays["train"].ndim == 3 else None
+    rows = {}
+    for split, x in arrays.items():
+        if x.dtype.kind not in "biuf":
+            raise ValueError(f"{split} must hold numbers, got dtype {x.dtype}")
+        if x.ndim not in {2, 3}:
+            raise ValueError(
+                f"{split} must have shape (N, D), or (N, height, width) for images, got {x.shape}"
+            )
+        if x.ndim == 3 and x.shape[1:] != image_shape:
+            raise ValueError(f"{split} must hold images of shape {image_shape}, got {x.shape[1:]}")
+        if x.size == 0:
+            raise ValueError(f"{split} must have rows and columns, got shape {x.shape}")
+        rows[split] = x.reshape(len(x), -1)
+    return Splits(name, **rows, image_shape=cast(Any, image_shape))
