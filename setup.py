@@ -7,6 +7,7 @@ Without a compiler the package is installed all the same, with a warning, and wo
 ``CFLAGS`` is added after the flags below, so it has the last word: ``CFLAGS="-O0 -g"``.
 """
 
+import json
 import os
 import runpy
 import shlex
@@ -73,7 +74,7 @@ class build_kernels(build_ext):
         }
         extension.extra_compile_args = flags
         extension.extra_link_args = [flag for flag in flags if flag == "-pthread"]
-        extension.define_macros = [(name, f'"{text}"') for name, text in macros.items()]
+        extension.define_macros = [(name, json.dumps(text)) for name, text in macros.items()]
 
         # Ask the built module itself: the times of files can mislead, and CFLAGS has none.
         built = Path(self.get_ext_fullpath(extension.name))

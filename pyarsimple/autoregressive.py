@@ -52,6 +52,19 @@ def check_rate(value: Any, name: str) -> float:
     return float(value)
 
 
+def check_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return ``dtype`` as one of the two that the models compute in."""
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = None
+    if result is None or dtype is None:
+        raise TypeError(f"dtype must be float64 or float32, got {dtype!r}")
+    if result not in (np.float64, np.float32):
+        raise ValueError(f"dtype must be float64 or float32, got {result}")
+    return result
+
+
 def row_blocks(n: int, bytes_per_row: int, limit: int | None = None) -> Iterator[slice]:
     """Split n rows into slices of at most ``limit`` bytes each, of one row at least."""
     step = max(1, (MEMORY_LIMIT if limit is None else limit) // max(1, bytes_per_row))
@@ -156,9 +169,7 @@ class AutoregressiveModel(ABC):
         self.n_dims = check_size(n_dims, "n_dims")
         self.order = orders.check_order(order, self.n_dims)
         self.order.flags.writeable = False
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float64, np.float32):
-            raise ValueError(f"dtype must be float64 or float32, got {self.dtype}")
+        self.dtype = check_dtype(dtype)
         self.conditional = Bernoulli()
         self.params: Params = self._initial_params(np.random.default_rng(rng))
 
@@ -307,7 +318,8 @@ class AutoregressiveModel(ABC):
         x = np.asarray(x) if isinstance(x, np.ndarray) else self.conditional.check(x, self.n_dims)
         result = np.empty((len(x) if x.ndim else 0, *shape), dtype)
         for rows in row_blocks(len(result), self._bytes_per_row()):
-            features = self._features(self.conditional.check(x[rows], self.n_dims))
+            block = self.conditional.check(x[rows], self.n_dims, first_row=rows.start)
+            features = self._features(block)
             result[rows] = score(self._forward(features)[0], features)
         if not len(result):
             self.conditional.check(x, self.n_dims)
@@ -407,7 +419,10 @@ class AutoregressiveModel(ABC):
                 "model.order), for then the rest can be drawn exactly; for other patterns train a "
                 "model with order=pyarsimple.orders.observed_first(observed)"
             )
-        given = np.asarray(given)
+        try:
+            given = np.asarray(given)
+        except ValueError as error:  # a list of rows of unequal length
+            raise ValueError(f"given must be an array of bits: {error}") from None
         if given.shape not in {(self.n_dims,), (n, self.n_dims)}:
             raise ValueError(
                 f"given must have shape ({self.n_dims},) or (n, {self.n_dims}) = "

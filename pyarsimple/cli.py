@@ -7,6 +7,9 @@ get wrong ends in one line on stderr and exit status 2; PYARSIMPLE_TRACEBACK=1 s
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import importlib.util
 import inspect
 import json
 import math
@@ -15,8 +18,8 @@ import re
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,10 +29,12 @@ from pyarsimple.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     from pyarsimple.autoregressive import AutoregressiveModel
     from pyarsimple.datasets import Splits
+    from pyarsimple.evaluation import Comparison, Score
     from pyarsimple.training import History
 
 OK, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 SPLITS = ("train", "valid", "test")
+MAX_SHUFFLED = 2**30  # bytes of data that are read into memory to hold out a random tenth
 
 #: What the constructors and `fit` call their arguments, and what they are called here.
 FLAGS = {
@@ -38,7 +43,7 @@ FLAGS = {
     "order": "--order", "learning_rate": "--learning-rate", "momentum": "--momentum",
     "nesterov": "--nesterov", "batch_size": "--batch-size", "max_epochs": "--max-epochs",
     "patience": "--patience", "l2": "--l2", "schedule": "--schedule", "average": "--average",
-    "max_grad_norm": "--max-grad-norm", "n": "--threads", "rng": "--seed",
+    "max_grad_norm": "--max-grad-norm", "optimizer": "--optimizer", "binarize": "--binarize",
 }  # fmt: skip
 
 
@@ -97,6 +102,12 @@ DATA: Arguments = (
         ".npz (keys train, valid, test; or x), .npy, .csv, .csv.gz, .amat, IDX; or 'digits', the "
         "8x8 handwritten ones",
         {"required": True, "metavar": "FILE"},
+    ),
+    (
+        "--binarize",
+        "what makes bits of pixels 0..255: threshold (at 128), sample, or none; auto (the default) "
+        "is threshold for IDX files",
+        {"default": "auto", "choices": ["auto", "threshold", "sample", "none"], "metavar": "NAME"},
     ),
 )
 SEED: Arguments = (
@@ -210,7 +221,7 @@ TRAIN_STEPS: Arguments = (
         "rows a step (default: 100)",
         {"type": _whole(1), "default": 100, "metavar": "N"},
     ),
-    ("--max-epochs", "(default: 100)", {"type": _whole(0), "default": 100, "metavar": "N"}),
+    ("--max-epochs", "(default: 100)", {"type": _whole(1), "default": 100, "metavar": "N"}),
     (
         "--patience",
         "stop after N epochs without a better validation likelihood; 0 never does (default: 10)",
@@ -241,9 +252,9 @@ THREADS: Arguments = (
 
 def _add_train(parser: Parser) -> None:
     _add(parser, TRAIN)
-    _add(parser.add_argument_group("the model"), TRAIN_MODEL)
-    _add(parser.add_argument_group("its training"), TRAIN_STEPS)
-    _add(parser.add_argument_group("the run"), (*SEED, *THREADS, *QUIET))
+    _add(parser.add_argument_group("model"), TRAIN_MODEL)
+    _add(parser.add_argument_group("training"), TRAIN_STEPS)
+    _add(parser.add_argument_group("run"), (*SEED, *THREADS, *QUIET))
 
 
 def construct(kind: Callable[..., Any], what: str, options: dict[str, Any], **fixed: Any) -> Any:
@@ -280,12 +291,12 @@ def make_model(args: argparse.Namespace, n_dims: int, seeds: Any) -> Autoregress
 
 
 def make_schedule(text: str) -> Any:
-    """A schedule from its name, or from a name, a colon and a number of epochs."""
+    """What `fit` takes, from a name, or from a name, a colon and a number of epochs."""
     from pyarsimple.optimizers import InverseTime, StepDecay
 
     name, colon, epochs = text.partition(":")
     if not colon and name in {"constant", "linear", "cosine"}:
-        return name
+        return None if name == "constant" else name
     kinds: dict[str, Callable[[float], Any]] = {"step": StepDecay, "inverse": InverseTime}
     try:
         value = float(epochs)
@@ -303,31 +314,40 @@ def load_splits(args: argparse.Namespace, rng: Any) -> Splits:
     """The data, with a tenth of train held out for validation where the file has no such split."""
     from pyarsimple import datasets
 
-    data = datasets.load_file(args.data)
-    if data.train is None:
-        raise ValueError(f"{args.data!r} has no split 'train' to train on")
-    if data.valid is None:
-        n_valid = len(data.train) // 10
-        if not n_valid:
-            raise ValueError(
-                f"{args.data!r} has {len(data.train)} rows: too few to hold a tenth out"
-            )
-        raise NotImplementedError
-    return data
+    data = datasets.load_file(args.data, binarize=args.binarize, rng=0)
+    if data.valid is not None:
+        return data
+    n = len(data.train)
+    if n < 10:
+        raise ValueError(f"--data {args.data!r} has {n} rows: too few to hold out a tenth of them")
+    # A random tenth, but where that would read into memory what may not fit there.
+    shuffle = data.train.nbytes <= MAX_SHUFFLED
+    train, valid = datasets.split(data.train, (0.9, 0.1), shuffle=shuffle, rng=rng)
+    print(
+        f"no 'valid' in the data: {'a random' if shuffle else 'the last'} tenth, {len(valid):,} of "
+        f"{n:,} rows, is held out"
+    )
+    return replace(data, train=train, valid=valid)
 
 
-def fingerprint(data: Splits) -> str:
-    """What tells data from other data: their shapes and a checksum."""
+def fingerprint(data: Splits, model: AutoregressiveModel) -> str:
+    """Check all rows; return what tells these data from others: shapes and a checksum."""
     checksum = 0
-    for x in (data.train, data.valid):
+    for split, x in data.items():
         for start in range(0, len(x), 4096):
-            checksum = zlib.crc32(x[start : start + 4096].astype("u1").tobytes(), checksum)
-    return f"{data.train.shape}, {data.valid.shape}, checksum {checksum:08x}"
+            name = f"{split}[{start}:]" if start else split
+            rows = model.conditional.check(x[start : start + 4096], model.n_dims, name)
+            checksum = zlib.crc32(rows.astype("u1").tobytes(), checksum)
+    shapes = ", ".join(f"{split} {x.shape[0]}x{x.shape[1]}" for split, x in data.items())
+    return f"{shapes}, checksum {checksum:08x}"
 
 
-# What may change between a training and its continuation, and what is no setting at all.
-_NO_SETTINGS = ("command", "run", "out", "resume", "overwrite", "quiet", "threads", "data",
-                "max_epochs", "patience")  # fmt: skip
+#: What `fit` takes as it stands.
+FIT = ("batch_size", "max_epochs", "l2", "max_grad_norm", "average")
+#: What may change between a training and its continuation, or is no setting at all.
+NO_SETTINGS = (
+    "command", "run", "out", "resume", "overwrite", "quiet", "threads", "max_epochs", "patience",
+)  # fmt: skip
 
 
 def check_folder(args: argparse.Namespace, settings: dict[str, Any], out: Path) -> None:
@@ -355,71 +375,103 @@ def check_folder(args: argparse.Namespace, settings: dict[str, Any], out: Path) 
         if before.get(name) != value:
             flag = "--" + name.replace("_", "-")
             raise ValueError(
-                f"cannot --resume: {flag} was {before.get(name)} and is {value} now; use the same, or "
-                "train anew with --overwrite or in another --out"
+                f"cannot --resume: {flag} was {_shown(before.get(name))} and is {_shown(value)} "
+                "now; use the same, or train anew with --overwrite or in another --out"
             )
+
+
+def _shown(value: Any) -> str:
+    """A setting as it is typed."""
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "no number"
+    return "not given" if value is None else str(value)
 
 
 def _run_train(args: argparse.Namespace) -> int:
     import numpy as np
 
     from pyarsimple import reports
-    from pyarsimple.training import DivergenceError, fit
+    from pyarsimple.training import fit
 
-    for_model, for_order, for_split, for_fit = np.random.SeedSequence(args.seed).spawn(4)
     if args.resume and args.overwrite:
         raise ValueError("--resume and --overwrite contradict each other: give one of them")
-    _use_threads(args.threads)
-    schedule = make_schedule(args.schedule)
-    rates = {name: getattr(args, name) for name in ("learning_rate", "momentum", "nesterov")}
-    optimizer = construct(OPTIMIZERS[args.optimizer], args.optimizer, rates)
+    for_model, for_order, for_split, for_fit = np.random.SeedSequence(args.seed).spawn(4)
+    training = {
+        "schedule": make_schedule(args.schedule),
+        "optimizer": make_optimizer(args),
+        "patience": args.patience or None,
+        "rng": for_fit,
+        **{name: getattr(args, name) for name in FIT},
+    }
     data = load_splits(args, for_split)
-    model = make_model(args, data.train.shape[1], (for_model, for_order))
+    model = make_model(args, data.n_dims, (for_model, for_order))
+    settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
+    settings["data"] = fingerprint(data, model)
+    closed_form = getattr(model, "fit", None)
+    if closed_form is None:  # no epoch: finds what is wrong before anything is written or replaced
+        fit(model, data.train, data.valid, **{**training, "max_epochs": 0})
     out = reports.make_folder(args.out)
-    settings = {k: v for k, v in vars(args).items() if k not in _NO_SETTINGS}
-    settings["data"] = fingerprint(data)
     check_folder(args, settings, out)
     reports.write_text(out / "settings.json", reports.to_json(settings))
-    if hasattr(model, "fit"):  # in closed form
-        model.fit(data.train)
-        return _finish(args, model, None, data, out)
+    if closed_form is not None:
+        closed_form(data.train)
+        _finish(args, model, None, data, out)
+        return OK
+    with _threads(args.threads):
+        return _train(args, model, data, out, training)
+
+
+def make_optimizer(args: argparse.Namespace) -> Any:
+    """The optimizer that the arguments ask for, by what its constructor takes."""
+    options = {name: getattr(args, name) for name in ("learning_rate", "momentum", "nesterov")}
+    return construct(OPTIMIZERS[args.optimizer], args.optimizer, options)
+
+
+def _train(
+    args: argparse.Namespace,
+    model: AutoregressiveModel,
+    data: Splits,
+    out: Path,
+    training: dict[str, Any],
+) -> int:
+    """Train, write what came of it, and say so; however training ended."""
+    from pyarsimple.training import DivergenceError, fit
+
     checkpoint = out / "checkpoint.npz"
+    has_bar = not args.quiet and importlib.util.find_spec("tqdm") is not None
+    error = None
     try:
         history = fit(
-            model, data.train, data.valid, optimizer=optimizer, schedule=schedule,
-            batch_size=args.batch_size, max_epochs=args.max_epochs, patience=args.patience or None,
-            l2=args.l2, max_grad_norm=args.max_grad_norm, average=args.average, rng=for_fit,
-            progress=False if args.quiet else args.model, checkpoint=checkpoint,
-            resume=checkpoint if args.resume else None,
+            model, data.train, data.valid, progress=args.model if has_bar else False,
+            checkpoint=checkpoint, resume=checkpoint if args.resume else None, **training,
         )  # fmt: skip
-    except DivergenceError as error:
-        if error.history.best_epoch:
-            _finish(args, model, error.history, data, out)
-        print(f"pyarsimple train: error: {_one_line(_as_flags(str(error)))}", file=sys.stderr)
+    except DivergenceError as divergence:
+        history, error = divergence.history, divergence
+    if history.n_epochs:
+        _finish(args, model, history, data, out)
+    if error is not None:
+        print(f"pyarsimple train: error: {_as_flags(_one_line(error))}", file=sys.stderr)
         return FAILED
-    if history.stopped == "interrupted" and not history.best_epoch:
-        print("interrupted before the end of the first epoch: nothing is kept", file=sys.stderr)
-        return INTERRUPTED
-    status = _finish(args, model, history, data, out)
-    if history.stopped == "interrupted":
-        print(f"interrupted after epoch {history.n_epochs}: kept the best so far; --resume continues",
-              file=sys.stderr)  # fmt: skip
-        return INTERRUPTED
-    return status
+    if history.stopped != "interrupted":
+        return OK
+    kept = f"kept the best epoch, {history.best_epoch}; --resume continues"
+    print(f"interrupted: {kept if history.n_epochs else 'no epoch was complete'}", file=sys.stderr)
+    return INTERRUPTED
 
 
-def _use_threads(n: int | None) -> None:
-    """Limit kernels and BLAS, for the rest of the process."""
-    if n is None:
-        return
-    from pyarsimple.twins import set_num_threads
+@contextlib.contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    """Limit kernels and BLAS to n threads; None leaves them alone."""
+    with contextlib.ExitStack() as stack:
+        if n is not None:
+            from pyarsimple.twins import set_num_threads
 
-    set_num_threads(n)
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return  # the BLAS then has its own way
-    threadpool_limits(n)
+            stack.enter_context(set_num_threads(n))
+            with contextlib.suppress(ImportError):  # without it the BLAS has its own way
+                from threadpoolctl import threadpool_limits
+
+                stack.enter_context(threadpool_limits(n))
+        yield
 
 
 def _finish(
@@ -428,32 +480,34 @@ def _finish(
     history: History | None,
     data: Splits,
     out: Path,
-) -> int:
+) -> None:
     """Write the model, its history and its picture; print its scores."""
     from pyarsimple import plots, reports
     from pyarsimple.evaluation import evaluate
 
     model.save(out / "model.npz")
-    scores = {name: evaluate(model, x) for name in SPLITS if (x := getattr(data, name)) is not None}
+    scores = {name: evaluate(model, x) for name, x in data.items()}
     found = {
         "model": args.model,
-        "data": os.fspath(args.data),
+        "data": args.data,
         "n_params": model.n_params,
         "scores": {name: asdict(score) for name, score in scores.items()},
         "history": history.to_dict() if history is not None else None,
     }
     reports.write_text(out / "history.json", reports.to_json(found))
     if history is not None:
-        try:
-            reports.write_figure(out / "learning_curves.png", plots.learning_curves({"": history}))
-        except ImportError:
-            print("no learning_curves.png without matplotlib", file=sys.stderr)
-    if history is not None:
-        print(f"{args.model}: {history.n_epochs} epochs in {history.seconds[-1]:.1f} s, stopped by "
-              f"{history.stopped}; kept epoch {history.best_epoch}")  # fmt: skip
-    print("  ".join(f"{k} {s.nll:.3f} +- {s.standard_error:.3f}" for k, s in scores.items())
-          + "  nats per example")  # fmt: skip
-    return OK
+        with contextlib.suppress(ImportError):  # without Matplotlib there is no picture
+            curves = plots.learning_curves({args.model: history})
+            reports.write_figure(out / "learning_curves.png", curves)
+        print(
+            f"{args.model}: {history.n_epochs} epochs in {history.seconds[-1]:.1f} s, stopped by "
+            f"{history.stopped}; kept epoch {history.best_epoch}"
+        )
+    print("nats: " + ", ".join(_scored(name, score) for name, score in scores.items()))
+
+
+def _scored(name: str, score: Score) -> str:
+    return f"{name} {score.nll:.3f} +- {score.standard_error:.3f}"
 
 
 # evaluate
@@ -476,16 +530,17 @@ def _add_evaluate(parser: Parser) -> None:
 
 
 def short_names(paths: Sequence[str], width: int = 28) -> list[str]:
-    """A short name for each path, all of them different: its stem, or its folder's name."""
+    """A short name for each path, all of them different: of its file, or of its folder."""
     from pyarsimple.reports import fit_name
 
-    names = []
-    for path in map(Path, paths):
-        stem = path.resolve().parent.name if path.stem == "model" else path.stem
-        names.append(stem)
+    files = [Path(path).resolve() for path in paths]
+    names = [file.parent.name if file.stem == "model" else file.stem for file in files]
     if len(set(names)) < len(names):
-        names = [str(Path(path)) for path in paths]
-    return [fit_name(name, width) for name in names]
+        names = list(paths)
+    names = [fit_name(name, width) for name in names]
+    if len(set(names)) < len(names):
+        names = [fit_name(f"{k}: {name}", width) for k, name in enumerate(names, 1)]
+    return names
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
@@ -493,28 +548,34 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     from pyarsimple.evaluation import compare
 
     names = short_names(args.models)
-    if len(set(names)) < len(names):
-        names = [reports.fit_name(f"{k}:{path}", 28) for k, path in enumerate(args.models, 1)]
     models = {name: storage.load(path) for name, path in zip(names, args.models, strict=True)}
-    data = datasets.load_file(args.data)
-    has = [name for name in SPLITS if getattr(data, name) is not None]
+    data = datasets.load_file(args.data, binarize=args.binarize, rng=0)
+    splits = dict(data.items())
     for name in args.split or ():
-        if name not in has:
-            raise ValueError(f"--split {name}: {args.data!r} has only {reports.listed(has)}")
-    chosen = [name for name in SPLITS if name in (args.split or has)]
-    found = {name: compare(models, getattr(data, name)) for name in chosen}
+        if name not in splits:
+            raise ValueError(f"--split {name}: {args.data!r} has only {reports.listed([*splits])}")
+    if args.split:
+        splits = {name: x for name, x in splits.items() if name in args.split}
+    elif len(splits) == 1:
+        splits = {"all": data.train}
+    found = {}
+    for name, x in splits.items():
+        try:
+            found[name] = compare(models, x)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"--data {args.data!r}, {name}: {error}") from None
     if args.json:
         files = dict(zip(names, args.models, strict=True))
-        splits = {name: comparison.to_dict() for name, comparison in found.items()}
-        print(reports.to_json({"data": args.data, "models": files, "splits": splits}), end="")
+        scored = {name: comparison.to_dict() for name, comparison in found.items()}
+        print(reports.to_json({"data": args.data, "models": files, "splits": scored}), end="")
     elif len(models) == 1:
         print(_one_table(names[0], found))
     else:
-        print("\n\n".join(f"{name} of {data.name}\n\n{c}" for name, c in found.items()))
+        print("\n\n".join(f"{data.name}, {name}\n\n{c}" for name, c in found.items()))
     return OK
 
 
-def _one_table(name: str, found: dict[str, Any]) -> str:
+def _one_table(name: str, found: dict[str, Comparison]) -> str:
     from pyarsimple.reports import table
 
     columns = (("split", ""), ("rows", ",d"), ("nll", ".3f"), ("s.e.", ".3f"), ("bits/dim", ".4f"))
@@ -553,6 +614,8 @@ def _run_sample(args: argparse.Namespace) -> int:
     out = Path(args.out)
     if out.suffix not in {".npy", ".png"}:
         raise ValueError(f"--out must end in .npy or .png, got {args.out!r}")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(out.parent))
     model = storage.load(args.model)
     shape = args.image_shape or _square(model.n_dims)
     if out.suffix == ".png" and (shape is None or math.prod(shape) != model.n_dims):
@@ -605,9 +668,14 @@ def _run_info(args: argparse.Namespace) -> int:
     config = {k: v for k, v in model.config().items() if k not in ("order", "degrees")}
     natural = (model.order == orders.natural(model.n_dims)).all()
     order = "natural" if natural else reports.listed([*map(str, model.order[:5]), "..."])
-    facts = {"model": type(model).__name__, **config, "order": order, "parameters": model.n_params}
+    facts = {
+        "model": type(model).__name__,
+        **config,
+        "order": order,
+        "parameters": f"{model.n_params:,}",
+    }
     for name, value in facts.items():
-        print(f"{name:<14}{f'{value:,}' if isinstance(value, int) else value}")
+        print(f"{name:<14}{value}")
     columns = (
         ("array", ""),
         ("shape", ""),
@@ -633,7 +701,9 @@ COMMANDS: dict[str, Command] = {
     "demo": (
         "train three models on real digits: a table, pictures, the models",
         _add_demo, _run_demo,
-        "Under a minute on two cores, and no download.\n\nexample:\n  pyarsimple demo --out demo-output",
+        "Under a minute on two cores, and no download.\n\n"
+        "example:\n"
+        "  pyarsimple demo --out demo-output",
     ),
     "train": (
         "train a model on a file of data",
@@ -676,10 +746,10 @@ COMMANDS: dict[str, Command] = {
 class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
-    def __call__(self, parser: Any, *args: Any) -> NoReturn:
-        import pyarsimple
+    def __call__(self, parser: Any, *args: Any) -> None:
+        from pyarsimple.config import _version
 
-        print(f"pyarsimple {pyarsimple.__version__}")
+        print(f"pyarsimple {_version('pyarsimple')}")
         parser.exit()
 
 
@@ -717,9 +787,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         Without the program's name; by default those of the process.
     """
+    parser = make_parser()
+    prog = parser.prog
     try:
         try:
-            args = make_parser().parse_args(argv)
+            args = parser.parse_args(argv)
+            prog = f"{parser.prog} {args.command}"
             status: int = args.run(args)
         except SystemExit as end:  # --help, --version, or bad usage
             status = int(end.code or 0)
@@ -729,12 +802,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor shall the last flush
         return BROKEN_PIPE
     except KeyboardInterrupt:
-        print("pyarsimple: interrupted", file=sys.stderr)
+        print(f"{prog}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError, TypeError, ImportError, MemoryError, RuntimeError) as error:
         if os.environ.get("PYARSIMPLE_TRACEBACK", "0") not in {"", "0"}:
             raise
-        print(f"pyarsimple {args.command}: error: {_describe(error)}", file=sys.stderr)
+        print(f"{prog}: error: {_describe(error)}", file=sys.stderr)
         return USAGE
 
 

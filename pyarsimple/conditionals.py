@@ -54,10 +54,13 @@ class Bernoulli:
     def __repr__(self) -> str:
         return "Bernoulli()"
 
-    def check(self, x: npt.ArrayLike, n_dims: int, name: str = "x") -> Array:
+    def check(
+        self, x: npt.ArrayLike, n_dims: int, name: str = "x", *, first_row: int = 0
+    ) -> Array:
         """Return bits as an array (N, n_dims), or say what is wrong with them.
 
-        The array is the caller's own where that is possible; it is never written to.
+        The array is the caller's own where that is possible; it is never written to. Errors count
+        rows from ``first_row`` on, for x may be a block of a larger array.
 
         Raises
         ------
@@ -85,7 +88,7 @@ class Bernoulli:
             if not good.all():
                 row, column = np.argwhere(~good)[0]
                 raise ValueError(
-                    f"{wanted}, got {x[row, column]} in row {row}, column {column}; "
+                    f"{wanted}, got {x[row, column]} in row {first_row + row}, column {column}; "
                     "binarize real data first, for example x > 0.5, and select the observed rows "
                     "where values are missing"
                 )

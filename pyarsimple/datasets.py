@@ -3,8 +3,8 @@
     data = datasets.digits()
     model.log_prob(data.test)
 
-Bits are loaded as uint8. Classes and real numbers are loaded as they are; whether they suit a model,
-the model says.
+Bits come as uint8. Classes and real numbers are loaded as they are: whether they suit a model, the
+model says.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import importlib.util
+import io
 import math
 import os
 import re
@@ -55,9 +56,10 @@ class Splits:
 
     def __post_init__(self) -> None:
         for split, x in self.items():
-            if x.ndim != 2 or x.shape[1] != self.n_dims:
+            if x.ndim != 2 or x.shape[1:] != self.train.shape[1:]:
                 raise ValueError(
-                    f"{split} must have shape (N, {self.n_dims}), as train has columns, got {x.shape}"
+                    f"{split} must have shape (N, D), with the D of train, got {x.shape} and train "
+                    f"{self.train.shape}"
                 )
 
     def __repr__(self) -> str:
@@ -99,12 +101,10 @@ def split(
     """
     x = np.asanyarray(x)
     n = len(x)
-    if all(isinstance(part, (int, np.integer)) for part in parts):
-        total, ends = n, np.cumsum(parts)
-    else:
-        total, ends = 1, np.rint(np.cumsum(parts) * n).astype(int)
-    sizes = np.diff(ends, prepend=0)
-    if not math.isclose(sum(parts), total) or min(sizes) < 1:
+    total = n if all(isinstance(part, (int, np.integer)) for part in parts) else 1
+    fits = math.isclose(sum(parts), total) and min(parts, default=0) > 0
+    ends = np.rint(np.cumsum(parts) * (n / total)).astype(int) if fits else np.zeros(1, int)
+    if min(np.diff(ends, prepend=0)) < 1:
         raise ValueError(
             f"parts must be sizes that sum to the {n} rows of x or fractions that sum to 1, and "
             f"leave a row for each, got {tuple(parts)}"
@@ -283,16 +283,20 @@ def _read(path: Path) -> dict[str, Array]:
 
 
 def _read_numpy(path: Path) -> dict[str, Array]:
-    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return {"train": loaded}
-    with loaded:
-        names = [name for name in ("train", "valid", "test") if name in loaded.files]
-        if "train" in names:
-            return {name: loaded[name] for name in names}
-        if "x" in loaded.files:
-            return {"train": loaded["x"]}
-        raise ValueError(f"it must hold an array 'train' or 'x', got {loaded.files}")
+    with path.open("rb") as file:
+        start = file.read(6)
+        file.seek(0)
+        if start == b"\x93NUMPY":
+            return {"train": np.lib.format.open_memmap(path, mode="r")}
+        if not start.startswith(b"PK"):
+            raise ValueError(f"it is not of NumPy's format: it begins with {start!r}")
+        with np.load(file, allow_pickle=False) as loaded:
+            if "train" in loaded.files:
+                splits = ("train", "valid", "test")
+                return {name: loaded[name] for name in splits if name in loaded.files}
+            if "x" in loaded.files:
+                return {"train": loaded["x"]}
+            raise ValueError(f"it must hold an array 'train' or 'x', got {loaded.files}")
 
 
 def _open(path: Path) -> BinaryIO:
@@ -301,15 +305,13 @@ def _open(path: Path) -> BinaryIO:
 
 def _read_text(path: Path, delimiter: str | None) -> Array:
     """One row a line. Bits become uint8; anything else stays float64."""
-    with _open(path) as file:
-        first = file.readline().decode("utf-8-sig").split(delimiter)
+    with _open(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig") as file:
+        n_header = int(_is_header(file.readline().split(delimiter)))
         file.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that there are no rows is said later
-            x = np.loadtxt(
-                file, delimiter=delimiter, ndmin=2, encoding="utf-8-sig", skiprows=_is_header(first)
-            )
-    return x.astype(np.uint8) if np.isin(x, (0, 1)).all() else x
+            x = np.loadtxt(file, delimiter=delimiter, ndmin=2, skiprows=n_header)
+    return x.astype(np.uint8) if ((x == 0) | (x == 1)).all() else x
 
 
 def _is_header(fields: list[str]) -> bool:

@@ -69,7 +69,12 @@ def check_order(order: npt.ArrayLike | None, n_dims: int) -> IntArray:
     """
     if order is None:
         return natural(n_dims)
-    array = np.asarray(order)
+    try:
+        array = np.asarray(order)
+    except ValueError as error:  # lists of unequal length
+        raise ValueError(
+            f"order must be None or a permutation of 0..{n_dims - 1}: {error}"
+        ) from None
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(
             f"order must be None or a permutation of 0..{n_dims - 1}, got an array of dtype "

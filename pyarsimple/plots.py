@@ -114,11 +114,16 @@ def samples(
     height = max(len(canvas) for canvas in canvases.values())
     width = next(iter(canvases.values())).shape[1]
     titled = any(canvases)
-    panel = 2.0
-    figure = new_figure(panel * len(canvases), panel * height / width + (0.45 if titled else 0.0))
+    gap, title_height = 0.08, 0.42  # inches
+    # A pixel of an image takes two of the picture at least, or four where there is space.
+    panel = max(1.92, (4 if len(canvases) == 1 else 2) * width / DPI)
+    figure = new_figure(
+        (panel + gap) * len(canvases), panel * height / width + gap + title_height * titled
+    )
     axes = figure.subplots(1, len(canvases), squeeze=False)[0]
     for ax, (title, canvas) in zip(axes, canvases.items(), strict=True):
-        _show(ax, canvas, "gray_r").cmap.set_bad("#D9DEE4")
+        shown = _show(ax, canvas, "gray_r")
+        shown.set_cmap(shown.cmap.with_extremes(bad="#D9DEE4"))
         ax.set_anchor("N")
         if title:
             ax.set_title(title, fontsize=10, color=INK, linespacing=1.3)
@@ -152,7 +157,8 @@ def _draw_curves(ax: Axes, name: str, history: Curves, colour: str) -> None:
 
 def _label(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
     """Name a curve at its right end, so that no legend has to be searched."""
-    ax.annotate(text, (x, y), xytext=(8, 0), textcoords="offset points", color=colour,
+    veil = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+    ax.annotate(text, (x, y), xytext=(9, 0), textcoords="offset points", color=colour, bbox=veil,
                 fontsize=9, fontweight="bold", va="center", annotation_clip=False)  # fmt: skip
 
 
@@ -208,32 +214,28 @@ def learning_curves(
     ax.set_xlabel("epoch", fontsize=10, color=INK)
     ax.set_ylabel("negative log-likelihood (nats per example)", fontsize=10, color=INK)
     _tidy(ax)
-    _key(ax, any(h.valid_nll for h in histories.values()))
+    _key(ax, any(h.valid_nll for h in histories.values()), 0.92 if references else 1.0)
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure
 
 
-def _key(ax: Axes, validated: bool) -> None:
+def _key(ax: Axes, validated: bool, top: float) -> None:
     """What dashes, lines and circles mean, in grey: colours belong to the models."""
     from matplotlib.lines import Line2D
 
-    entries = [Line2D([], [], color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label="training")]
+    circle: dict[str, Any] = {
+        "linestyle": "",
+        "marker": "o",
+        "markerfacecolor": "white",
+        "markeredgewidth": 1.8,
+    }
+    entries = [Line2D([], [], color=INK, label="training", linewidth=1.2, linestyle=(0, (4, 2)))]
     if validated:
-        entries.append(Line2D([], [], color=INK, linewidth=1.8, label="validation"))
-        entries.append(
-            Line2D(
-                [],
-                [],
-                color=INK,
-                linestyle="",
-                marker="o",
-                markerfacecolor="white",
-                markeredgewidth=1.8,
-                label="best epoch, kept",
-            )  # fmt: skip
-        )
-    ax.legend(handles=entries, frameon=False, fontsize=9, loc="upper right", labelcolor=INK)
+        entries.append(Line2D([], [], color=INK, label="validation", linewidth=1.8))
+        entries.append(Line2D([], [], color=INK, label="best epoch, kept", **circle))
+    ax.legend(handles=entries, frameon=False, fontsize=9, labelcolor=INK, loc="upper right",
+              bbox_to_anchor=(1.0, top))  # fmt: skip
 
 
 def conditional_maps(
@@ -242,7 +244,7 @@ def conditional_maps(
     """Maps of p(x_i = 1 | x_<i): at each pixel, what a model expected before it saw the pixel.
 
     A row for each example: the example itself, then one map for each model, with the whole image's
-    log-probability below it. White lines outline the pixels that are on.
+    log-probability below it. Lines surround the pixels that are on.
 
     Parameters
     ----------
@@ -269,9 +271,9 @@ def conditional_maps(
     axes = figure.subplots(len(images), n_columns, squeeze=False)
     for row, image in enumerate(images):
         _show(axes[row, 0], image, "gray_r")
+        _frame(axes[row, 0])
         for ax, name in zip(axes[row, 1:], models, strict=True):
             drawn = _show(ax, maps[name][row], "cividis")
-            # The pixels that are on, outlined, so that hits and misses can be told apart.
             _outline(ax, image)
             ax.text(0.5, -0.03, f"log p = {scores[name][row]:.1f} nats", transform=ax.transAxes,
                     ha="center", va="top", fontsize=8, color=INK)  # fmt: skip
@@ -284,15 +286,23 @@ def conditional_maps(
     return figure
 
 
+def _frame(ax: Axes) -> None:
+    """A thin border, which shows where the paper ends and a white image begins."""
+    ax.set_axis_on()
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set(edgecolor="#C8CDD3", linewidth=0.8)
+
+
 def _outline(ax: Axes, image: Array) -> None:
-    """Draw the border between the pixels that are on and the others."""
+    """Draw the border between the pixels that are on and the others, white on black."""
     on = np.pad(np.asarray(image) > 0.5, 1)
-    vertical = np.argwhere(on[:, 1:] != on[:, :-1])  # between columns j and j + 1
-    horizontal = np.argwhere(on[1:] != on[:-1])
-    ax.vlines(vertical[:, 1] - 0.5, vertical[:, 0] - 1.5, vertical[:, 0] - 0.5,
-              color="white", linewidth=0.9)  # fmt: skip
-    ax.hlines(horizontal[:, 0] - 0.5, horizontal[:, 1] - 1.5, horizontal[:, 1] - 0.5,
-              color="white", linewidth=0.9)  # fmt: skip
+    vertical = np.argwhere(on[:, 1:] != on[:, :-1]) - 0.5  # between columns j and j + 1
+    horizontal = np.argwhere(on[1:] != on[:-1]) - 0.5
+    for colour, width in (("black", 2.4), ("white", 1.1)):
+        line: dict[str, Any] = {"color": colour, "linewidth": width, "capstyle": "projecting"}
+        ax.vlines(vertical[:, 1], vertical[:, 0] - 1, vertical[:, 0], **line)
+        ax.hlines(horizontal[:, 0], horizontal[:, 1] - 1, horizontal[:, 1], **line)
 
 
 def dependency_matrix(dependencies: npt.ArrayLike, *, title: str = "") -> Figure:

@@ -250,6 +250,9 @@ def _open_archive(path: PathLike) -> Iterator[zipfile.ZipFile]:
         start = file.read(4)
         if start != b"PK\x03\x04":
             raise ValueError(f"it is {FOREIGN}: it begins with {start!r}, not as a zip archive")
+        file.seek(-22, os.SEEK_END)  # the end of an archive, if no comment follows
+        if file.read(4) != b"PK\x05\x06":
+            raise ValueError("it is truncated or damaged: it does not end as a zip archive")
         with zipfile.ZipFile(file) as archive:
             yield archive
 
@@ -265,12 +268,10 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         name = info.orig_filename
         if name != HEADER and not (name.endswith(".npy") and _NAME.fullmatch(name[:-4])):
             raise ValueError(f"it is {FOREIGN}: its member {short(name)} is foreign")
-        if not 0 <= info.header_offset < size:
-            raise ValueError(f"it is damaged: its member {short(name)} lies outside of it")
     members = {info.orig_filename: info for info in infos}
     if len(members) != len(infos):
         raise ValueError("it has two members of one name")
-    if archive.comment or sum(info.file_size for info in infos) > size:
+    if sum(info.file_size for info in infos) > size:
         raise ValueError("its members do not fit its size")
     return members
 

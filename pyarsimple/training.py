@@ -457,14 +457,7 @@ def fit(
         average=None if average is None else _copy(model.params),
         best=_copy(model.params),
     )
-    identity = {
-        "model": f"{model!r} ({_digest(model.config())})",
-        "optimizer": repr(optimizer),
-        **{k: repr(v) for k, v in vars(settings).items() if k != "schedule"},
-        "schedule": repr(settings.schedule) if not callable(schedule) else _name_of(schedule),
-        "x_train": f"{x_train.shape}",
-        "x_valid": f"{None if x_valid is None else x_valid.shape}",
-    }
+    identity = _identity(run, settings, x_train, x_valid)
     if resume is not None:
         run.restore(resume, identity)
     return _train(
@@ -473,14 +466,24 @@ def fit(
     )  # fmt: skip
 
 
-def _digest(config: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
+def _identity(
+    run: _Run, settings: _Settings, x_train: Array, x_valid: Array | None
+) -> dict[str, str]:
+    """What must be the same for a checkpoint to be continued, as text that an error can quote."""
+    config = json.dumps(run.model.config(), sort_keys=True).encode()
+    return {
+        "model": f"{run.model!r} ({hashlib.sha256(config).hexdigest()[:12]})",
+        "optimizer": repr(run.optimizer),
+        **{name: _name_of(value) for name, value in vars(settings).items()},
+        "x_train": f"{x_train.shape}",
+        "x_valid": f"{None if x_valid is None else x_valid.shape}",
+    }
 
 
-def _name_of(function: Any) -> str:
-    """What identifies a schedule: its repr, or its name where the repr is an address."""
-    text = repr(function)
-    return getattr(function, "__qualname__", type(function).__name__) if " at 0x" in text else text
+def _name_of(value: Any) -> str:
+    """The repr, or a function's name where that would show an address."""
+    text = repr(value)
+    return getattr(value, "__qualname__", type(value).__name__) if " at 0x" in text else text
 
 
 def _check_lbfgs(model: AutoregressiveModel, settings: _Settings, schedule: object) -> None:

@@ -262,35 +262,31 @@ def test_skipped_kernels_make_a_wheel_for_every_machine(tmp_path):
 
 def test_edited_kernels_are_noticed_and_rebuilt(tmp_path):
     source = copy_of_the_tree(tmp_path / "source")
-    in_place = (sys.executable, "setup.py", "build_ext", "--inplace")
     kernels = source / "pyarsimple" / f"_kernels{EXT_SUFFIX}"
     header = next(path for path in _source_hash.source_files(kernels.parent) if path.suffix == ".h")
-
-    def built_at():
-        return kernels.stat().st_mtime_ns
 
     def warnings_at_import():
         return run(sys.executable, "-c", "import pyarsimple", cwd=source).stderr
 
-    run(*in_place, cwd=source, **QUICK)
-    first = built_at()
+    def build_in_place(**variables):
+        run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=source, **variables)
+        return kernels.stat().st_mtime_ns
+
+    first = build_in_place(CFLAGS="-O0 -g0")
     assert warnings_at_import() == ""
-
-    run(*in_place, cwd=source, **QUICK)
-    assert built_at() == first
-
-    (source / "setup.py").touch()
-    run(*in_place, cwd=source, **QUICK)
-    second = built_at()
+    assert build_in_place(CFLAGS="-O0 -g0") == first  # nothing to do
+    second = build_in_place(**QUICK)
     assert second > first
+    (source / "setup.py").touch()
+    third = build_in_place(**QUICK)
+    assert third > second
 
     old = header.stat()
     header.write_text(header.read_text() + "\n/* edited */\n")
     os.utime(header, ns=(old.st_atime_ns, old.st_mtime_ns))  # as some tools leave it
     assert warnings_at_import().count(STALE_WARNING) == 1
 
-    run(*in_place, cwd=source, **QUICK)
-    assert built_at() > second
+    assert build_in_place(**QUICK) > third
     assert warnings_at_import() == ""
 
     # Kernels that no longer compile: the wheel must not carry those of the build before.

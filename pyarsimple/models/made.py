@@ -45,6 +45,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple.activations import activate, activate_slope
 from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
@@ -55,25 +56,11 @@ from pyarsimple.autoregressive import (
     draw_dropout,
     fill_in,
 )
-from pyarsimple.conditionals import Bernoulli, sigmoid
+from pyarsimple.conditionals import Bernoulli
 from pyarsimple.orders import inverse, precedes
 from pyarsimple.twins import twin
 
 HIDDEN = ("relu", "tanh", "sigmoid")
-
-
-def activate(a: Array, hidden: str) -> Array:
-    """h = g(a)."""
-    if hidden == "relu":
-        return np.maximum(a, 0)
-    return np.tanh(a) if hidden == "tanh" else sigmoid(a)
-
-
-def activate_slope(h: Array, hidden: str) -> Array:
-    """g'(a), from h = g(a); that of the rectifier is 0 at its kink."""
-    if hidden == "relu":
-        return (h > 0).astype(h.dtype)
-    return 1 - h * h if hidden == "tanh" else h * (1 - h)
 
 
 # The degrees and the masks that follow from them.
@@ -276,7 +263,12 @@ class MADE(AutoregressiveModel):
             if degrees == "random":
                 return [random_degrees(H, D, rng) for H in self.hidden_sizes]
             raise ValueError(f"degrees must be 'spread', 'random' or arrays, got {degrees!r}")
-        given = [np.array(m) for m in degrees]
+        try:
+            given = [np.array(m) for m in degrees]
+        except TypeError:  # not a sequence
+            raise TypeError(
+                f"degrees must be 'spread', 'random' or arrays, got {degrees!r}"
+            ) from None
         shapes = [(H,) for H in self.hidden_sizes]
         if [m.shape for m in given] != shapes or any(m.dtype.kind not in "iu" for m in given):
             raise ValueError(

@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple.activations import activate, activate_slope
 from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
@@ -48,20 +49,10 @@ from pyarsimple.autoregressive import (
     fill_in,
     row_blocks,
 )
-from pyarsimple.conditionals import Bernoulli, sigmoid
+from pyarsimple.conditionals import Bernoulli
 from pyarsimple.twins import twin
 
 HIDDEN = ("sigmoid", "relu")
-
-
-def activate(a: Array, hidden: str) -> Array:
-    """h = g(a)."""
-    return sigmoid(a) if hidden == "sigmoid" else np.maximum(a, 0)
-
-
-def activate_slope(h: Array, hidden: str) -> Array:
-    """g'(a), from h = g(a); that of the rectifier is 0 at its kink."""
-    return h * (1 - h) if hidden == "sigmoid" else (h > 0).astype(h.dtype)
 
 
 # The parallel view. `keep` (N, H), if given, multiplies the hidden units: dropout.

@@ -1,0 +1,368 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True, embedsignature=False
+"""The compiled twins: what NumPy does badly, in C.
+
+Every function here has the name, the arguments and the results of a function in NumPy, which is its
+definition (see twins.py). This file only takes arrays apart and makes the results; the loops stand
+in the headers _kernels_*.h, of which _kernels_levels.h is the first to read.
+
+Arrays must be C-contiguous and share one dtype, float32 or float64; nothing else is checked.
+"""
+
+import os
+
+import numpy as np
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+cdef extern from "_kernels_levels.h" nogil:
+    int num_threads, level, HAS_THREADS, MAX_THREADS, SIGMOID, RELU, TANH
+    const char *PYARSIMPLE_SOURCE_HASH
+    const char *PYARSIMPLE_CFLAGS
+    const char *compiler_name()
+    const char **level_names
+    int best_level()
+
+    struct fvsbn:
+        Py_ssize_t N, D
+        const Py_ssize_t *order
+        const void *x
+        const void *W
+        const void *b
+        const void *d_logits
+        void *logits
+        void *dW
+        void *db
+
+    struct nade:
+        Py_ssize_t N, D, H
+        int hidden
+        const Py_ssize_t *order
+        const void *x
+        const void *W
+        const void *c
+        const void *V
+        const void *b
+        const void *keep
+        const void *d_logits
+        void *logits
+        void *dW
+        void *dc
+        void *dV
+        void *db
+        Py_ssize_t n_known
+        const double *uniforms
+        void *samples
+
+    struct made:
+        Py_ssize_t N, D
+        int n_layers
+        int hidden
+        const Py_ssize_t *order
+        const Py_ssize_t *H
+        const Py_ssize_t **degrees
+        const void **W
+        const void **c
+        const void *V
+        const void *b
+        int n_links
+        const void **links
+        Py_ssize_t n_known
+        const double *uniforms
+        void *samples
+
+    struct kernels:
+        void (*exponential)(Py_ssize_t, const void *, void *) noexcept nogil
+        void (*bernoulli_log_p)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
+        void (*bernoulli_d_logits)(Py_ssize_t, const void *, const void *, double, void *) noexcept nogil
+        void (*adam_update)(Py_ssize_t, void *, const void *, void *, void *,
+                            double, double, double, double, double) noexcept nogil
+        int (*fvsbn_logits)(const fvsbn *) noexcept nogil
+        int (*fvsbn_backward)(const fvsbn *) noexcept nogil
+        int (*nade_logits)(const nade *) noexcept nogil
+        int (*nade_backward)(const nade *) noexcept nogil
+        int (*nade_sample)(const nade *) noexcept nogil
+        int (*made_sample)(const made *) noexcept nogil
+
+    const kernels *kernels_for(int is_double)
+
+ctypedef fused real:
+    float
+    double
+
+
+# What the kernels are and how they run.
+
+SOURCE_HASH = PYARSIMPLE_SOURCE_HASH.decode()
+CFLAGS = PYARSIMPLE_CFLAGS.decode()
+COMPILER = compiler_name().decode()
+
+
+def set_num_threads(n):
+    """Let the kernels use n threads, the caller among them."""
+    global num_threads
+    num_threads = max(1, min(n, MAX_THREADS))
+
+
+def has_threads():
+    """Whether the kernels can use more than one thread."""
+    return bool(HAS_THREADS)
+
+
+def simd_levels():
+    """The SIMD levels that can run here, from the lowest to the highest."""
+    return [level_names[k].decode() for k in range(best_level() + 1)]
+
+
+def simd_level():
+    """The SIMD level that runs."""
+    return level_names[level].decode()
+
+
+def set_simd_level(name):
+    """Choose the SIMD level, one of simd_levels()."""
+    global level
+    levels = simd_levels()
+    if name not in levels:
+        raise ValueError(f"SIMD level must be one of {', '.join(levels)} here, got {name!r}")
+    level = levels.index(name)
+
+
+set_simd_level(os.environ.get("PYARSIMPLE_SIMD") or simd_levels().pop())
+
+
+cdef int hidden_code(hidden) except -1:
+    if hidden == "sigmoid":
+        return SIGMOID
+    if hidden == "relu":
+        return RELU
+    if hidden == "tanh":
+        return TANH
+    raise ValueError(f"hidden must be sigmoid, relu or tanh, got {hidden!r}")
+
+
+cdef int check(int status) except -1:
+    if status != 0:
+        raise MemoryError("no memory for the kernel's scratch")
+    return 0
+
+
+# Conditionals of bits, and Adam's update.
+
+
+def exponential(const real[::1] x):
+    """exp(x), the kernels' own, so that its accuracy can be tested."""
+    result = np.empty(x.shape[0], np.float64 if real is double else np.float32)
+    cdef real[::1] out = result
+    with nogil:
+        kernels_for(real is double).exponential(x.shape[0], &x[0], &out[0])
+    return result
+
+
+def bernoulli_log_p(const real[:, ::1] logits, const real[:, ::1] x):
+    cdef Py_ssize_t size = logits.shape[0] * logits.shape[1]
+    result = np.empty((logits.shape[0], logits.shape[1]),
+                      np.float64 if real is double else np.float32)
+    cdef real[:, ::1] out = result
+    with nogil:
+        kernels_for(real is double).bernoulli_log_p(size, &logits[0, 0], &x[0, 0], &out[0, 0])
+    return result
+
+
+def bernoulli_d_logits(const real[:, ::1] logits, const real[:, ::1] x, double scale):
+    cdef Py_ssize_t size = logits.shape[0] * logits.shape[1]
+    result = np.empty((logits.shape[0], logits.shape[1]),
+                      np.float64 if real is double else np.float32)
+    cdef real[:, ::1] out = result
+    with nogil:
+        kernels_for(real is double).bernoulli_d_logits(
+            size, &logits[0, 0], &x[0, 0], scale, &out[0, 0])
+    return result
+
+
+cdef adam_update_flat(real[::1] p, const real[::1] g, real[::1] m, real[::1] v,
+                      double learning_rate, double beta1, double beta2, double epsilon, double t):
+    with nogil:
+        kernels_for(real is double).adam_update(
+            p.shape[0], &p[0], &g[0], &m[0], &v[0], learning_rate, beta1, beta2, epsilon, t)
+
+
+def adam_update_(p, g, m, v, double learning_rate, double beta1, double beta2, double epsilon,
+                 double t):
+    if p.dtype == np.float32:
+        adam_update_flat[float](p.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1),
+                                learning_rate, beta1, beta2, epsilon, t)
+    else:
+        adam_update_flat[double](p.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1),
+                                 learning_rate, beta1, beta2, epsilon, t)
+
+
+# FVSBN.
+
+
+def fvsbn_logits(const real[:, ::1] x, const real[:, ::1] W, const real[::1] b,
+                 const Py_ssize_t[::1] order):
+    cdef fvsbn q
+    memset(&q, 0, sizeof(q))
+    q.N, q.D, q.order, q.x, q.W = x.shape[0], x.shape[1], &order[0], &x[0, 0], &W[0, 0]
+    q.b = &b[0]
+    logits = np.empty((q.N, q.D), np.float64 if real is double else np.float32)
+    cdef real[:, ::1] logits_view = logits
+    q.logits = &logits_view[0, 0]
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).fvsbn_logits(&q)
+    check(status)
+    return logits
+
+
+def fvsbn_backward(const real[:, ::1] d_logits, const real[:, ::1] x, const Py_ssize_t[::1] order):
+    cdef fvsbn q
+    memset(&q, 0, sizeof(q))
+    q.N, q.D, q.order, q.x = x.shape[0], x.shape[1], &order[0], &x[0, 0]
+    q.d_logits = &d_logits[0, 0]
+    dtype = np.float64 if real is double else np.float32
+    dW, db = np.empty((q.D, q.D), dtype), np.empty(q.D, dtype)
+    cdef real[:, ::1] dW_view = dW
+    cdef real[::1] db_view = db
+    q.dW, q.db = &dW_view[0, 0], &db_view[0]
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).fvsbn_backward(&q)
+    check(status)
+    return dW, db
+
+
+def fvsbn_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] uniforms,
+                 const real[:, ::1] W, const real[::1] b, const Py_ssize_t[::1] order):
+    samples = np.array(x)
+    cdef real[:, ::1] samples_view = samples
+    cdef made q
+    memset(&q, 0, sizeof(q))
+    q.N, q.D, q.order, q.b, q.n_links = x.shape[0], x.shape[1], &order[0], &b[0], 1
+    q.n_known, q.uniforms, q.samples = n_known, &uniforms[0, 0], &samples_view[0, 0]
+    q.links[0] = &W[0, 0]
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).made_sample(&q)
+    check(status)
+    return samples
+
+
+# NADE.
+
+
+def nade_logits(const real[:, ::1] x, const real[:, ::1] W, const real[::1] c,
+                const real[:, ::1] V, const real[::1] b, const Py_ssize_t[::1] order, hidden,
+                const real[:, ::1] keep):
+    cdef nade q
+    memset(&q, 0, sizeof(q))
+    q.N, q.D, q.H, q.hidden = x.shape[0], x.shape[1], c.shape[0], hidden_code(hidden)
+    q.order, q.x, q.W, q.c, q.V, q.b = &order[0], &x[0, 0], &W[0, 0], &c[0], &V[0, 0], &b[0]
+    logits = np.empty((q.N, q.D), np.float64 if real is double else np.float32)
+    cdef real[:, ::1] logits_view = logits
+    q.logits = &logits_view[0, 0]
+    if keep is not None:
+        q.keep = &keep[0, 0]
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).nade_logits(&q)
+    check(status)
+    return logits
+
+
+def nade_backward(const real[:, ::1] d_logits, const real[:, ::1] x, const real[:, ::1] W,
+                  const real[::1] c, const real[:, ::1] V, const Py_ssize_t[::1] order, hidden,
+                  const real[:, ::1] keep):
+    cdef nade q
+    memset(&q, 0, sizeof(q))
+    q.N, q.D, q.H, q.hidden = x.shape[0], x.shape[1], c.shape[0], hidden_code(hidden)
+    q.order, q.x, q.W, q.c, q.V = &order[0], &x[0, 0], &W[0, 0], &c[0], &V[0, 0]
+    q.d_logits = &d_logits[0, 0]
+    dtype = np.float64 if real is double else np.float32
+    make = np.empty if q.N > 0 else np.zeros
+    dW, dc, dV, db = make((q.D, q.H), dtype), make(q.H, dtype), make((q.D, q.H), dtype), make(q.D, dtype)
+    cdef real[:, ::1] dW_view = dW, dV_view = dV
+    cdef real[::1] dc_view = dc, db_view = db
+    q.dW, q.dc, q.dV, q.db = &dW_view[0, 0], &dc_view[0], &dV_view[0, 0], &db_view[0]
+    if keep is not None:
+        q.keep = &keep[0, 0]
+    cdef int status = 0
+    if q.N > 0:
+        with nogil:
+            status = kernels_for(real is double).nade_backward(&q)
+    check(status)
+    return dW, dc, dV, db
+
+
+def nade_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] uniforms,
+                const real[:, ::1] W, const real[::1] c, const real[:, ::1] V, const real[::1] b,
+                const Py_ssize_t[::1] order, hidden):
+    samples = np.array(x)
+    cdef real[:, ::1] samples_view = samples
+    cdef nade q
+    memset(&q, 0, sizeof(q))
+    q.N, q.D, q.H, q.hidden = x.shape[0], x.shape[1], c.shape[0], hidden_code(hidden)
+    q.order, q.W, q.c, q.V, q.b = &order[0], &W[0, 0], &c[0], &V[0, 0], &b[0]
+    q.n_known, q.uniforms, q.samples = n_known, &uniforms[0, 0], &samples_view[0, 0]
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).nade_sample(&q)
+    check(status)
+    return samples
+
+
+# MADE.
+
+
+def made_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] uniforms, W, c,
+                const real[:, ::1] V, const real[::1] b, const real[:, ::1] A,
+                const Py_ssize_t[::1] order, degrees, hidden):
+    samples = np.array(x)
+    cdef real[:, ::1] samples_view = samples
+    cdef made q
+    memset(&q, 0, sizeof(q))
+    q.N, q.D, q.n_layers, q.hidden = x.shape[0], x.shape[1], len(W), hidden_code(hidden)
+    q.order, q.b, q.n_known, q.uniforms = &order[0], &b[0], n_known, &uniforms[0, 0]
+    q.samples = &samples_view[0, 0]
+    cdef const real[:, ::1] W_k, V_sorted = V
+    cdef const real[::1] c_k
+    cdef const Py_ssize_t[::1] degrees_k
+    cdef Py_ssize_t k
+    cdef int status
+    if q.n_layers:
+        if any(np.any(np.diff(m) < 0) for m in degrees):  # units must be sorted by degree
+            by_degree = [np.argsort(m, kind="stable") for m in degrees]
+            degrees = [m[s] for m, s in zip(degrees, by_degree)]
+            c = [bias[s] for bias, s in zip(c, by_degree)]
+            W = [np.ascontiguousarray(weights[:, s]) for weights, s in zip(W, by_degree)]
+            W[1:] = [weights[s] for weights, s in zip(W[1:], by_degree)]
+            V_sorted = np.ascontiguousarray(np.asarray(V)[:, by_degree[q.n_layers - 1]])
+        q.V = &V_sorted[0, 0]
+    else:
+        q.links[q.n_links] = &V[0, 0]
+        q.n_links += 1
+    if A is not None:
+        q.links[q.n_links] = &A[0, 0]
+        q.n_links += 1
+
+    cdef void **pointers = <void **>malloc(4 * (q.n_layers + 1) * sizeof(void *))
+    if pointers == NULL:
+        raise MemoryError
+    cdef const void **W_pointers = <const void **>pointers
+    cdef const void **c_pointers = <const void **>pointers + q.n_layers
+    cdef const Py_ssize_t **degrees_pointers = <const Py_ssize_t **>(pointers + 2 * q.n_layers)
+    cdef Py_ssize_t *H = <Py_ssize_t *>(pointers + 3 * q.n_layers)
+    try:
+        for k in range(q.n_layers):
+            W_k, c_k, degrees_k = W[k], c[k], degrees[k]  # the lists keep the arrays alive
+            W_pointers[k], c_pointers[k] = &W_k[0, 0], &c_k[0]
+            degrees_pointers[k], H[k] = &degrees_k[0], c_k.shape[0]
+        q.W, q.c, q.degrees, q.H = W_pointers, c_pointers, degrees_pointers, H
+        with nogil:
+            status = kernels_for(real is double).made_sample(&q)
+        check(status)
+    finally:
+        free(pointers)
+    return samples

@@ -1,0 +1,45 @@
+/* The kernels of one SIMD level (LEVEL, VECTOR_BYTES), for both dtypes. */
+
+#define DTYPE float64
+#define real double
+#define integer uint64_t
+#define IS_DOUBLE 1
+#define LANES (VECTOR_BYTES ? VECTOR_BYTES / 8 : 1)
+#include "_kernels_vector.h"
+#include "_kernels_elementwise.h"
+#include "_kernels_nade.h"
+#include "_kernels_links.h"
+#undef DTYPE
+#undef real
+#undef integer
+#undef IS_DOUBLE
+#undef LANES
+#undef MANTISSA_BITS
+#undef EXPONENT_BIAS
+#undef EXP_UNDERFLOWS
+#undef EXP_OVERFLOWS
+#undef EXP_NORMAL_LOW
+#undef EXP_NORMAL_HIGH
+#undef LANE
+
+#define DTYPE float32
+#define real float
+#define integer uint32_t
+#define IS_DOUBLE 0
+#define LANES (VECTOR_BYTES ? VECTOR_BYTES / 4 : 1)
+#include "_kernels_vector.h"
+#include "_kernels_elementwise.h"
+#include "_kernels_nade.h"
+#include "_kernels_links.h"
+#undef DTYPE
+#undef real
+#undef integer
+#undef IS_DOUBLE
+#undef LANES
+#undef MANTISSA_BITS
+#undef EXPONENT_BIAS
+#undef EXP_UNDERFLOWS
+#undef EXP_OVERFLOWS
+#undef EXP_NORMAL_LOW
+#undef EXP_NORMAL_HIGH
+#undef LANE

@@ -1,0 +1,257 @@
+/* The kernels for every SIMD level and dtype, and which level runs.
+ *
+ * The loops stand in _kernels_vector.h, _kernels_elementwise.h, _kernels_nade.h and
+ * _kernels_links.h, once. Here they are included for each level that the compiler can make and for
+ * each of the two dtypes, with the names of functions marked by both: nade_logits_avx2_float32.
+ * One build so serves every x86-64; the best level that the CPU has is chosen when the module is
+ * imported. Elsewhere, and with other compilers than gcc and clang, there is only the baseline.
+ */
+#ifndef PYARSIMPLE_KERNELS_LEVELS_H
+#define PYARSIMPLE_KERNELS_LEVELS_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_kernels_threads.h"
+
+/* What compilers call by different names. ----------------------------------------------------- */
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#define BASELINE_BYTES 16 /* every x86-64 and every 64-bit Arm has vectors of 16 bytes */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#endif
+#define LOWEST_BIT(mask) __builtin_ctz(mask)
+#else
+#if defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline
+#endif
+#define BASELINE_BYTES 0 /* no vectors: LANES is 1 */
+#define UNROLL
+INLINE int LOWEST_BIT(uint32_t mask)
+{
+    int k = 0;
+    while (!(mask >> k & 1))
+        k++;
+    return k;
+}
+#endif
+
+#define JOIN_NOW(name, level, dtype) name##_##level##_##dtype
+#define JOIN(name, level, dtype) JOIN_NOW(name, level, dtype)
+#define NAME(name) JOIN(name, LEVEL, DTYPE)
+
+/* The arguments of kernels. ---------------------------------------------------------------------
+ *
+ * Arrays are C-contiguous and of the dtype that the kernel is for, so their pointers are void.
+ * Kernels return 0, or -1 when there is no memory.
+ */
+
+enum { SIGMOID, RELU, TANH };
+
+struct fvsbn {
+    ptrdiff_t N, D;
+    const ptrdiff_t *order; /* (D,) */
+    const void *x;          /* (N, D) */
+    const void *W, *b;      /* (D, D), (D,) */
+    const void *d_logits;   /* (N, D) */
+    void *logits;           /* (N, D) */
+    void *dW, *db;
+};
+
+struct nade {
+    ptrdiff_t N, D, H;
+    int hidden;
+    const ptrdiff_t *order;
+    const void *x;             /* (N, D) */
+    const void *W, *c, *V, *b; /* (D, H), (H,), (D, H), (D,) */
+    const void *keep;          /* (N, H) or NULL */
+    const void *d_logits;      /* (N, D) */
+    void *logits;              /* (N, D) */
+    void *dW, *dc, *dV, *db;
+    ptrdiff_t n_known;         /* sampling: so many variables of the order are given */
+    const double *uniforms;    /* (N, D) */
+    void *samples;             /* (N, D), holds x at first */
+};
+
+enum { MAX_LINKS = 2 };
+
+struct made {
+    ptrdiff_t N, D;
+    int n_layers; /* may be 0 */
+    int hidden;
+    const ptrdiff_t *order;
+    const ptrdiff_t *H;              /* (n_layers,) */
+    const ptrdiff_t *const *degrees; /* of each layer (H_k,), ascending */
+    const void *const *W;            /* (D, H_1), (H_1, H_2), ... */
+    const void *const *c;            /* (H_k,) */
+    const void *V;                   /* (D, H_last); NULL without layers */
+    const void *b;                   /* (D,) */
+    int n_links;                     /* matrices (D, D) from x straight to the logits */
+    const void *links[MAX_LINKS];
+    ptrdiff_t n_known;
+    const double *uniforms; /* (N, D) */
+    void *samples;          /* (N, D), holds x at first */
+};
+
+struct kernels {
+    void (*exponential)(ptrdiff_t n, const void *x, void *result);
+    void (*bernoulli_log_p)(ptrdiff_t n, const void *logits, const void *x, void *result);
+    void (*bernoulli_d_logits)(ptrdiff_t n, const void *logits, const void *x, double scale,
+                               void *result);
+    void (*adam_update)(ptrdiff_t n, void *p, const void *g, void *m, void *v, double learning_rate,
+                        double beta1, double beta2, double epsilon, double t);
+    int (*fvsbn_logits)(const struct fvsbn *);
+    int (*fvsbn_backward)(const struct fvsbn *);
+    int (*nade_logits)(const struct nade *);
+    int (*nade_backward)(const struct nade *);
+    int (*nade_sample)(const struct nade *);
+    int (*made_sample)(const struct made *);
+};
+
+/* How work is cut into pieces. Results may depend on these, but not on the number of threads. */
+enum {
+    CHUNK = 8192,      /* numbers in a task of an elementwise kernel; a multiple of LANES */
+    TILE = 16,         /* examples in a tile; a multiple of LANES, and as many bits as masks have */
+    FORWARD_VECS = 8,  /* NADE: vecs in a block of hidden units; */
+    BACKWARD_VECS = 4, /* in the gradient, which has more to hold in registers */
+    STRIP_VECS = 4,    /* links: vecs in a strip of variables */
+    LIST_ROWS = 16,    /* rows, or columns, of x in a task that lists what is not 0 */
+    LIST_COLUMNS = 64
+};
+
+/* Scratch memory: `bytes` of it, from `*place` on, which then points behind them. */
+INLINE void *take(char **place, size_t bytes)
+{
+    void *taken = *place;
+    *place += (bytes + 63) / 64 * 64;
+    return taken;
+}
+
+INLINE size_t rounded_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* One block of memory, for the whole call of a kernel, aligned as vectors like it. */
+static char *scratch_get(size_t bytes, void **to_free)
+{
+    *to_free = malloc(bytes + 64);
+    if (*to_free == NULL)
+        return NULL;
+    return (char *)*to_free + (64 - (uintptr_t)*to_free % 64) % 64;
+}
+
+/* The levels. --------------------------------------------------------------------------------- */
+
+#define LEVEL baseline
+#define VECTOR_BYTES BASELINE_BYTES
+#include "_kernels_dtypes.h"
+#undef LEVEL
+#undef VECTOR_BYTES
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAS_X86_LEVELS 1
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define LEVEL avx2
+#define VECTOR_BYTES 32
+#include "_kernels_dtypes.h"
+#undef LEVEL
+#undef VECTOR_BYTES
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(                                                                      \
+    __attribute__((target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")
+#endif
+#define LEVEL avx512
+#define VECTOR_BYTES 64
+#include "_kernels_dtypes.h"
+#undef LEVEL
+#undef VECTOR_BYTES
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#else
+#define HAS_X86_LEVELS 0
+#endif
+
+static const char *const level_names[] = {"baseline", "avx2", "avx512"};
+
+static const struct kernels *const kernels_of_level[][2] = {
+    {&kernels_baseline_float32, &kernels_baseline_float64},
+#if HAS_X86_LEVELS
+    {&kernels_avx2_float32, &kernels_avx2_float64},
+    {&kernels_avx512_float32, &kernels_avx512_float64},
+#endif
+};
+
+/* The best level that this CPU (and the operating system) can run. */
+static int best_level(void)
+{
+#if HAS_X86_LEVELS
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return 0;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
+        || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return 1;
+    return 2;
+#else
+    return 0;
+#endif
+}
+
+static int level = 0; /* the one that runs */
+
+/* The kernels of the level that runs, for float32 or float64. */
+static const struct kernels *kernels_for(int is_double)
+{
+    return kernels_of_level[level][is_double];
+}
+
+static const char *compiler_name(void)
+{
+#define TEXT_NOW(x) #x
+#define TEXT(x) TEXT_NOW(x)
+#if defined(__VERSION__) && defined(__clang__)
+    return __VERSION__;
+#elif defined(__VERSION__)
+    return "gcc " __VERSION__;
+#elif defined(_MSC_VER)
+    return "msvc " TEXT(_MSC_VER);
+#else
+    return "unknown";
+#endif
+}
+
+#ifndef PYARSIMPLE_SOURCE_HASH
+#define PYARSIMPLE_SOURCE_HASH ""
+#endif
+#ifndef PYARSIMPLE_CFLAGS
+#define PYARSIMPLE_CFLAGS ""
+#endif
+
+#endif

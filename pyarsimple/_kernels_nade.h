@@ -1,0 +1,599 @@
+/* NADE: logits, gradients and samples.
+ *
+ * The definition walks along the order with one activation a (N, H). Here the hidden units are cut
+ * into blocks and the examples into tiles. For a tile and a block, the walk runs over the variables
+ * i on the outside; inside, the block of V[i] stays in registers over the examples of the tile,
+ * whose hidden units lie in the first-level cache. A variable that is 0 leaves the activation as it was,
+ * so hidden units are computed only after an x that is not 0; until an example meets its first
+ * one, its hidden units are g(c), and what depends on them only is computed once for all such examples.
+ *
+ * Blocks and tiles depend on the sizes alone, and everything is added up in a fixed order.
+ */
+
+/* Load n_vecs vecs, of which `width` numbers exist: the rest is zeros. `end` is the array's. */
+#define load_units NAME(load_units)
+INLINE void load_units(vec *v, const real *p, ptrdiff_t width, const real *end, const int n_vecs)
+{
+    if (width >= n_vecs * LANES) {
+        UNROLL
+        for (int k = 0; k < n_vecs; k++)
+            v[k] = v_load(p + k * LANES);
+    } else {
+        UNROLL
+        for (int k = 0; k < n_vecs; k++) {
+            ptrdiff_t left = width - k * LANES;
+            v[k] = left >= LANES ? v_load(p + k * LANES)
+                 : left > 0      ? v_load_part(p + k * LANES, left, end)
+                                 : (vec){0};
+        }
+    }
+}
+
+#define store_units NAME(store_units)
+INLINE void store_units(real *p, const vec *v, ptrdiff_t width, const int n_vecs)
+{
+    if (width >= n_vecs * LANES) {
+        UNROLL
+        for (int k = 0; k < n_vecs; k++)
+            v_store(p + k * LANES, v[k]);
+    } else {
+        UNROLL
+        for (int k = 0; k < n_vecs; k++) {
+            ptrdiff_t left = width - k * LANES;
+            if (left >= LANES)
+                v_store(p + k * LANES, v[k]);
+            else if (left > 0)
+                v_store_part(p + k * LANES, v[k], left);
+        }
+    }
+}
+
+#define activate NAME(activate)
+INLINE vec activate(vec a, const int hidden)
+{
+    return hidden == SIGMOID ? v_sigmoid(a)
+         : hidden == TANH    ? v_tanh(a)
+                             : v_if_less(a, v_set(0), v_set(0), a);
+}
+
+/* g'(a) from h = g(a) */
+#define slope NAME(slope)
+INLINE vec slope(vec h, const int hidden)
+{
+    return hidden == SIGMOID ? h * (1 - h) : v_if_less(v_set(0), h, v_set(1), v_set(0));
+}
+
+/* sum_k v[k] w[k], not yet summed over the lanes */
+#define dot NAME(dot)
+INLINE vec dot(const vec *v, const vec *w, const int n_vecs)
+{
+    vec even = v[0] * w[0], odd = v[1] * w[1];
+    UNROLL
+    for (int k = 2; k < n_vecs; k += 2) {
+        even += v[k] * w[k];
+        odd += v[k + 1] * w[k + 1];
+    }
+    return even + odd;
+}
+
+#define nade_work NAME(nade_work)
+struct nade_work {
+    const struct nade *q;
+    ptrdiff_t n_tiles, n_blocks;
+    uint32_t *nonzero;  /* (n_tiles, D): of which examples x is not 0, by position; bit n: nth */
+    real *partial;      /* logits: (n_tiles, n_blocks, D, TILE), by position */
+    char *slots;        /* backward: scratch for each thread, */
+    size_t slot_bytes;  /* so many bytes, */
+    ptrdiff_t n_states; /* with so many states */
+};
+
+/* How many examples tile t has. */
+INLINE int NAME(rows_of)(const struct nade *q, ptrdiff_t tile)
+{
+    return (int)(q->N - tile * TILE < TILE ? q->N - tile * TILE : TILE);
+}
+
+/* Mark in which examples of a tile each variable is not 0; nothing depends on the last one. */
+static void NAME(mark_nonzero)(void *context, ptrdiff_t tile, int slot)
+{
+    const struct nade_work *work = context;
+    const struct nade *q = work->q;
+    ptrdiff_t D = q->D;
+    uint32_t *nonzero = work->nonzero + tile * D;
+    (void)slot;
+    memset(nonzero, 0, (size_t)D * sizeof *nonzero);
+    for (int n = 0; n < NAME(rows_of)(q, tile); n++) {
+        const real *x = (const real *)q->x + (tile * TILE + n) * D;
+        for (ptrdiff_t p = 0; p < D - 1; p++)
+            nonzero[p] |= (uint32_t)(x[q->order[p]] != 0) << n;
+    }
+}
+
+/* Logits. ------------------------------------------------------------------------------------- */
+
+/* What one block of hidden units adds to the logits of one tile. */
+INLINE void NAME(nade_logits_task)(struct nade_work *work, ptrdiff_t task, const int hidden)
+{
+    enum { VECS = FORWARD_VECS };
+    const struct nade *q = work->q;
+    ptrdiff_t D = q->D, H = q->H;
+    ptrdiff_t tile = task % work->n_tiles, block = task / work->n_tiles;
+    ptrdiff_t first = block * VECS * LANES, width = H - first; /* perhaps more than the block's */
+    const real *W = (const real *)q->W + first, *W_end = (const real *)q->W + D * H;
+    const real *V = (const real *)q->V + first, *V_end = (const real *)q->V + D * H;
+    const real *x = (const real *)q->x + tile * TILE * D;
+    const uint32_t *nonzero = work->nonzero + tile * D;
+    real *partial = work->partial + (tile * work->n_blocks + block) * D * TILE;
+    vec a[TILE][VECS], h[TILE][VECS], keep[TILE][VECS];
+    vec h_start[VECS];
+    uint32_t started = 0; /* the examples whose hidden units are no longer g(c) */
+
+    load_units(h_start, (const real *)q->c + first, width, (const real *)q->c + H, VECS);
+    for (int n = 0; n < TILE; n++)
+        for (int k = 0; k < VECS; k++)
+            a[n][k] = h_start[k];
+    for (int k = 0; k < VECS; k++)
+        h_start[k] = activate(h_start[k], hidden);
+    if (q->keep) {
+        const real *end = (const real *)q->keep + q->N * H;
+        for (int n = 0; n < NAME(rows_of)(q, tile); n++) {
+            load_units(keep[n], (const real *)q->keep + (tile * TILE + n) * H + first, width, end,
+                       VECS);
+            for (int k = 0; k < VECS; k++)
+                h[n][k] = h_start[k] * keep[n][k];
+            started |= (uint32_t)1 << n;
+        }
+    }
+
+    for (ptrdiff_t p = 0; p < D; p++) {
+        ptrdiff_t i = q->order[p];
+        vec v[VECS], s[TILE];
+        load_units(v, V + i * H, width, V_end, VECS);
+        vec s_start = dot(v, h_start, VECS);
+        for (int n = 0; n < TILE; n++)
+            s[n] = started >> n & 1 ? dot(v, h[n], VECS) : s_start;
+        UNROLL
+        for (int n = 0; n < TILE; n += LANES)
+            v_store(partial + p * TILE + n, v_sums(s + n));
+
+        if (nonzero[p]) {
+            vec w[VECS];
+            load_units(w, W + i * H, width, W_end, VECS);
+            for (uint32_t rest = nonzero[p]; rest; rest &= rest - 1) {
+                int n = LOWEST_BIT(rest);
+                real x_i = x[n * D + i];
+                UNROLL
+                for (int k = 0; k < VECS; k++) {
+                    a[n][k] += x_i * w[k];
+                    h[n][k] = activate(a[n][k], hidden);
+                }
+                if (q->keep)
+                    for (int k = 0; k < VECS; k++)
+                        h[n][k] *= keep[n][k];
+            }
+            started |= nonzero[p];
+        }
+    }
+}
+
+static void NAME(nade_logits_sigmoid)(void *context, ptrdiff_t task, int slot)
+{
+    (void)slot;
+    NAME(nade_logits_task)(context, task, SIGMOID);
+}
+
+static void NAME(nade_logits_relu)(void *context, ptrdiff_t task, int slot)
+{
+    (void)slot;
+    NAME(nade_logits_task)(context, task, RELU);
+}
+
+/* Add up what the blocks gave to the logits of one tile, in the order of the blocks. */
+static void NAME(nade_logits_sum)(void *context, ptrdiff_t tile, int slot)
+{
+    const struct nade_work *work = context;
+    const struct nade *q = work->q;
+    ptrdiff_t D = q->D;
+    const real *b = q->b;
+    real *partial = work->partial + tile * work->n_blocks * D * TILE;
+    real *logits = (real *)q->logits + tile * TILE * D;
+    int rows = NAME(rows_of)(q, tile);
+    (void)slot;
+    for (ptrdiff_t p = 0; p < D; p++) {
+        ptrdiff_t i = q->order[p];
+        real sum[TILE];
+        for (int n = 0; n < TILE; n++)
+            sum[n] = partial[p * TILE + n];
+        for (ptrdiff_t block = 1; block < work->n_blocks; block++)
+            for (int n = 0; n < TILE; n++)
+                sum[n] += partial[(block * D + p) * TILE + n];
+        for (int n = 0; n < rows; n++)
+            logits[n * D + i] = sum[n] + b[i];
+    }
+}
+
+static int NAME(nade_logits)(const struct nade *q)
+{
+    ptrdiff_t N = q->N, D = q->D, block = FORWARD_VECS * LANES;
+    ptrdiff_t n_tiles = (N + TILE - 1) / TILE, n_blocks = (q->H + block - 1) / block;
+    struct nade_work work = {.q = q, .n_tiles = n_tiles, .n_blocks = n_blocks};
+    size_t nonzero_bytes = (size_t)(n_tiles * D) * sizeof(uint32_t);
+    size_t partial_bytes = (size_t)(n_tiles * n_blocks * D * TILE) * sizeof(real);
+    int threads = threads_for((double)N * (double)D * (double)q->H);
+    void *to_free;
+    char *scratch = scratch_get(rounded_up(nonzero_bytes) + rounded_up(partial_bytes), &to_free);
+    if (scratch == NULL)
+        return -1;
+    work.nonzero = take(&scratch, nonzero_bytes);
+    work.partial = take(&scratch, partial_bytes);
+    run_tasks(threads, n_tiles, NAME(mark_nonzero), &work);
+    run_tasks(threads, n_tiles * n_blocks,
+              q->hidden == SIGMOID ? NAME(nade_logits_sigmoid) : NAME(nade_logits_relu), &work);
+    run_tasks(threads, n_tiles, NAME(nade_logits_sum), &work);
+    free(to_free);
+    return 0;
+}
+
+/* Gradients. -------------------------------------------------------------------------------------
+ *
+ * Like the definition, a walk there that keeps the hidden states, and a walk back. A state lasts from one
+ * x that is not 0 to the next; over that run of variables
+ *
+ *     d_a += sum_i d_logits_i V_i * keep * g'(a)
+ *
+ * so the sum is collected in d_h, and multiplied by keep * g'(a) once, when the walk back comes to
+ * the beginning of the run. Examples that have come back to their start share g(c): of them only the
+ * sum of d_logits is needed.
+ *
+ * A task is a block of hidden units, for all examples: the columns of dW, dc and dV are its own.
+ */
+
+INLINE void NAME(nade_backward_task)(struct nade_work *work, ptrdiff_t block, int slot,
+                                     const int hidden)
+{
+    enum { VECS = BACKWARD_VECS };
+    const struct nade *q = work->q;
+    ptrdiff_t D = q->D, H = q->H;
+    ptrdiff_t first = block * VECS * LANES, width = H - first;
+    const real *W = (const real *)q->W + first, *W_end = (const real *)q->W + D * H;
+    const real *V = (const real *)q->V + first, *V_end = (const real *)q->V + D * H;
+    real *dW = (real *)q->dW + first, *dW_end = (real *)q->dW + D * H;
+    real *dV = (real *)q->dV + first, *dV_end = (real *)q->dV + D * H;
+    char *scratch = work->slots + (size_t)slot * work->slot_bytes;
+    /* Hidden states of the tile in the order of their beginnings; the first is g(c), and `before[s]` is
+     * the state that the same example had before. */
+    vec (*states)[VECS] = take(&scratch, (size_t)work->n_states * sizeof *states);
+    int32_t *before = take(&scratch, (size_t)work->n_states * sizeof *before);
+    vec c[VECS], dc[VECS];
+    load_units(c, (const real *)q->c + first, width, (const real *)q->c + H, VECS);
+    for (int k = 0; k < VECS; k++) {
+        states[0][k] = activate(c[k], hidden);
+        dc[k] = (vec){0};
+    }
+
+    for (ptrdiff_t tile = 0; tile < work->n_tiles; tile++) {
+        const real *x = (const real *)q->x + tile * TILE * D;
+        const real *d_logits = (const real *)q->d_logits + tile * TILE * D;
+        const uint32_t *nonzero = work->nonzero + tile * D;
+        const int rows = NAME(rows_of)(q, tile);
+        vec a[TILE][VECS], d_a[TILE][VECS], d_h[TILE][VECS], keep[TILE][VECS], kept[TILE][VECS];
+        vec d_h_start[VECS];
+        int32_t state[TILE], n_states = 1;
+
+        /* There. */
+        for (int n = 0; n < TILE; n++) {
+            state[n] = 0;
+            for (int k = 0; k < VECS; k++) {
+                a[n][k] = c[k];
+                d_a[n][k] = d_h[n][k] = (vec){0};
+            }
+        }
+        for (ptrdiff_t p = 0; p < D - 1; p++) {
+            if (!nonzero[p])
+                continue;
+            ptrdiff_t i = q->order[p];
+            vec w[VECS];
+            load_units(w, W + i * H, width, W_end, VECS);
+            for (uint32_t rest = nonzero[p]; rest; rest &= rest - 1) {
+                int n = LOWEST_BIT(rest);
+                real x_i = x[n * D + i];
+                UNROLL
+                for (int k = 0; k < VECS; k++) {
+                    a[n][k] += x_i * w[k];
+                    states[n_states][k] = activate(a[n][k], hidden);
+                }
+                before[n_states] = state[n];
+                state[n] = n_states++;
+            }
+        }
+
+        /* And back. h[n] is the example's hidden units, times keep. */
+        const vec *h[TILE];
+        uint32_t started = 0; /* the examples that do not share g(c) */
+        for (int n = 0; n < rows; n++) {
+            h[n] = states[state[n]];
+            if (q->keep) {
+                load_units(keep[n], (const real *)q->keep + (tile * TILE + n) * H + first, width,
+                           (const real *)q->keep + q->N * H, VECS);
+                for (int k = 0; k < VECS; k++)
+                    kept[n][k] = h[n][k] * keep[n][k];
+                h[n] = kept[n];
+            }
+            if (q->keep || state[n] != 0)
+                started |= (uint32_t)1 << n;
+        }
+        for (int k = 0; k < VECS; k++)
+            d_h_start[k] = (vec){0};
+
+        for (ptrdiff_t p = D - 1; p >= 0; p--) {
+            ptrdiff_t i = q->order[p];
+            vec v[VECS], dv[VECS];
+
+            if (nonzero[p]) { /* here begin the states of some examples */
+                vec dw[VECS];
+                if (tile == 0)
+                    for (int k = 0; k < VECS; k++)
+                        dw[k] = (vec){0};
+                else
+                    load_units(dw, dW + i * H, width, dW_end, VECS);
+                for (uint32_t rest = nonzero[p]; rest; rest &= rest - 1) {
+                    int n = LOWEST_BIT(rest);
+                    real x_i = x[n * D + i];
+                    int32_t old = state[n];
+                    state[n] = before[old];
+                    if (q->keep)
+                        for (int k = 0; k < VECS; k++)
+                            d_h[n][k] *= keep[n][k];
+                    UNROLL
+                    for (int k = 0; k < VECS; k++) {
+                        d_a[n][k] += d_h[n][k] * slope(states[old][k], hidden);
+                        d_h[n][k] = (vec){0};
+                        dw[k] += x_i * d_a[n][k];
+                    }
+                    h[n] = states[state[n]];
+                    if (q->keep) {
+                        for (int k = 0; k < VECS; k++)
+                            kept[n][k] = h[n][k] * keep[n][k];
+                        h[n] = kept[n];
+                    } else if (state[n] == 0) {
+                        started &= ~((uint32_t)1 << n);
+                    }
+                }
+                store_units(dW + i * H, dw, width, VECS);
+            } else if (tile == 0) {
+                vec zeros[VECS] = {{0}};
+                store_units(dW + i * H, zeros, width, VECS);
+            }
+
+            load_units(v, V + i * H, width, V_end, VECS);
+            if (tile == 0)
+                for (int k = 0; k < VECS; k++)
+                    dv[k] = (vec){0};
+            else
+                load_units(dv, dV + i * H, width, dV_end, VECS);
+            real d_start = 0;
+            for (int n = 0; n < rows; n++) {
+                real d = d_logits[n * D + i];
+                if (started >> n & 1) {
+                    UNROLL
+                    for (int k = 0; k < VECS; k++) {
+                        dv[k] += d * h[n][k];
+                        d_h[n][k] += d * v[k];
+                    }
+                } else {
+                    d_start += d;
+                }
+            }
+            UNROLL
+            for (int k = 0; k < VECS; k++) {
+                dv[k] += d_start * states[0][k];
+                d_h_start[k] += d_start * v[k];
+            }
+            store_units(dV + i * H, dv, width, VECS);
+        }
+
+        for (int n = 0; n < rows; n++)
+            for (int k = 0; k < VECS; k++) {
+                if (q->keep)
+                    d_a[n][k] += d_h[n][k] * keep[n][k] * slope(states[0][k], hidden);
+                dc[k] += d_a[n][k];
+            }
+        for (int k = 0; k < VECS; k++)
+            dc[k] += d_h_start[k] * slope(states[0][k], hidden);
+    }
+    store_units((real *)q->dc + first, dc, width, VECS);
+}
+
+/* db is the sum of d_logits over the examples. */
+#define sum_rows NAME(sum_rows)
+static void sum_rows(ptrdiff_t N, ptrdiff_t D, const real *rows, real *sum)
+{
+    for (ptrdiff_t i = 0; i < D; i++)
+        sum[i] = 0;
+    for (ptrdiff_t n = 0; n < N; n++)
+        for (ptrdiff_t i = 0; i < D; i++)
+            sum[i] += rows[n * D + i];
+}
+
+static void NAME(nade_backward_sigmoid)(void *context, ptrdiff_t task, int slot)
+{
+    struct nade_work *work = context;
+    if (task < work->n_blocks)
+        NAME(nade_backward_task)(work, task, slot, SIGMOID);
+    else
+        sum_rows(work->q->N, work->q->D, work->q->d_logits, work->q->db);
+}
+
+static void NAME(nade_backward_relu)(void *context, ptrdiff_t task, int slot)
+{
+    struct nade_work *work = context;
+    if (task < work->n_blocks)
+        NAME(nade_backward_task)(work, task, slot, RELU);
+    else
+        sum_rows(work->q->N, work->q->D, work->q->d_logits, work->q->db);
+}
+
+/* How many bits are set in the masks of the tile that has most. */
+static ptrdiff_t NAME(most_nonzero)(const struct nade_work *work, ptrdiff_t D)
+{
+    ptrdiff_t most = 0;
+    for (ptrdiff_t tile = 0; tile < work->n_tiles; tile++) {
+        ptrdiff_t n = 0;
+        for (ptrdiff_t p = 0; p < D; p++) {
+            uint32_t m = work->nonzero[tile * D + p];
+            m = (m & 0x5555) + (m >> 1 & 0x5555); /* 16 bits: pairs, fours, ... */
+            m = (m & 0x3333) + (m >> 2 & 0x3333);
+            m = (m & 0x0f0f) + (m >> 4 & 0x0f0f);
+            n += (m & 0xff) + (m >> 8);
+        }
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static int NAME(nade_backward)(const struct nade *q)
+{
+    ptrdiff_t N = q->N, D = q->D, block = BACKWARD_VECS * LANES;
+    ptrdiff_t n_tiles = (N + TILE - 1) / TILE, n_blocks = (q->H + block - 1) / block;
+    struct nade_work work = {.q = q, .n_tiles = n_tiles, .n_blocks = n_blocks};
+    int threads = threads_for(2. * (double)N * (double)D * (double)q->H);
+    void *nonzero_to_free, *slots_to_free;
+
+    work.nonzero = (uint32_t *)scratch_get((size_t)(n_tiles * D) * sizeof(uint32_t),
+                                           &nonzero_to_free);
+    if (work.nonzero == NULL)
+        return -1;
+    run_tasks(threads, n_tiles, NAME(mark_nonzero), &work);
+
+    work.n_states = NAME(most_nonzero)(&work, D) + 1;
+    work.slot_bytes = rounded_up((size_t)(work.n_states * block) * sizeof(real))
+                    + rounded_up((size_t)work.n_states * sizeof(int32_t));
+    work.slots = scratch_get((size_t)threads * work.slot_bytes, &slots_to_free);
+    if (work.slots == NULL) {
+        free(nonzero_to_free);
+        return -1;
+    }
+    run_tasks(threads, n_blocks + 1,
+              q->hidden == SIGMOID ? NAME(nade_backward_sigmoid) : NAME(nade_backward_relu), &work);
+    free(slots_to_free);
+    free(nonzero_to_free);
+    return 0;
+}
+
+/* Samples. ---------------------------------------------------------------------------------------
+ *
+ * The same walk as for the logits, but a variable must be drawn before the walk goes on, from all
+ * hidden units: a task is a few examples, with all blocks. */
+
+#define SAMPLE_TILE (LANES < 8 ? 8 : LANES)
+
+struct NAME(nade_sampling) {
+    const struct nade *q;
+    ptrdiff_t tile, n_blocks;
+    char *slots;
+    size_t slot_bytes;
+};
+
+INLINE void NAME(nade_sample_task)(struct NAME(nade_sampling) *work, ptrdiff_t task, int slot,
+                                   const int hidden)
+{
+    enum { VECS = FORWARD_VECS };
+    const struct nade *q = work->q;
+    ptrdiff_t D = q->D, H = q->H, n_blocks = work->n_blocks;
+    const real *c = q->c, *b = q->b, *W = q->W, *V = q->V;
+    const real *c_end = c + H, *W_end = W + D * H, *V_end = V + D * H;
+    ptrdiff_t begin = task * work->tile;
+    int rows = (int)(q->N - begin < work->tile ? q->N - begin : work->tile);
+    real *x = (real *)q->samples + begin * D;
+    char *scratch = work->slots + (size_t)slot * work->slot_bytes;
+    size_t state_bytes = (size_t)(work->tile * n_blocks) * VECS * sizeof(vec);
+    vec (*a)[VECS] = take(&scratch, state_bytes); /* of example n and block k: a[n * n_blocks + k] */
+    vec (*h)[VECS] = take(&scratch, state_bytes);
+    double *threshold = take(&scratch, (size_t)(work->tile * D) * sizeof(double));
+
+    JOIN(logits_of_uniforms, LEVEL, float64)(rows * D, q->uniforms + begin * D, threshold);
+    for (ptrdiff_t block = 0; block < n_blocks; block++) {
+        ptrdiff_t first = block * VECS * LANES;
+        vec c_block[VECS];
+        load_units(c_block, c + first, H - first, c_end, VECS);
+        for (int n = 0; n < rows; n++)
+            for (int k = 0; k < VECS; k++) {
+                a[n * n_blocks + block][k] = c_block[k];
+                h[n * n_blocks + block][k] = activate(c_block[k], hidden);
+            }
+    }
+
+    for (ptrdiff_t p = 0; p < D; p++) {
+        ptrdiff_t i = q->order[p];
+        if (p >= q->n_known) {
+            vec s[SAMPLE_TILE] = {{0}};
+            real logits[SAMPLE_TILE];
+            for (ptrdiff_t block = 0; block < n_blocks; block++) {
+                ptrdiff_t first = block * VECS * LANES;
+                vec v[VECS];
+                load_units(v, V + i * H + first, H - first, V_end, VECS);
+                for (int n = 0; n < rows; n++)
+                    s[n] += dot(v, h[n * n_blocks + block], VECS);
+            }
+            UNROLL
+            for (int n = 0; n < SAMPLE_TILE; n += LANES)
+                v_store(logits + n, v_sums(s + n));
+            for (int n = 0; n < rows; n++)
+                x[n * D + i] = (double)(logits[n] + b[i]) > threshold[n * D + i];
+        }
+        if (p == D - 1)
+            break;
+        for (int n = 0; n < rows; n++) {
+            real x_i = x[n * D + i];
+            if (x_i == 0)
+                continue;
+            for (ptrdiff_t block = 0; block < n_blocks; block++) {
+                ptrdiff_t first = block * VECS * LANES;
+                vec w[VECS];
+                load_units(w, W + i * H + first, H - first, W_end, VECS);
+                UNROLL
+                for (int k = 0; k < VECS; k++) {
+                    a[n * n_blocks + block][k] += x_i * w[k];
+                    h[n * n_blocks + block][k] = activate(a[n * n_blocks + block][k], hidden);
+                }
+            }
+        }
+    }
+}
+
+static void NAME(nade_sample_sigmoid)(void *context, ptrdiff_t task, int slot)
+{
+    NAME(nade_sample_task)(context, task, slot, SIGMOID);
+}
+
+static void NAME(nade_sample_relu)(void *context, ptrdiff_t task, int slot)
+{
+    NAME(nade_sample_task)(context, task, slot, RELU);
+}
+
+/* The size of tiles of at most `most` examples so that the threads have equally many. An example's
+ * result does not depend on its tile. */
+#define even_tiles NAME(even_tiles)
+static ptrdiff_t even_tiles(ptrdiff_t N, int threads, ptrdiff_t most)
+{
+    ptrdiff_t rounds = (N + threads * most - 1) / (threads * most);
+    return rounds ? (N + threads * rounds - 1) / (threads * rounds) : 1;
+}
+
+static int NAME(nade_sample)(const struct nade *q)
+{
+    int threads = threads_for((double)q->N * (double)q->D * (double)q->H);
+    ptrdiff_t block = FORWARD_VECS * LANES;
+    struct NAME(nade_sampling) work = {.q = q, .n_blocks = (q->H + block - 1) / block};
+    void *to_free;
+    work.tile = even_tiles(q->N, threads, SAMPLE_TILE);
+    work.slot_bytes = 2 * (size_t)(work.tile * work.n_blocks * block) * sizeof(real)
+                    + rounded_up((size_t)(work.tile * q->D) * sizeof(double));
+    work.slots = scratch_get((size_t)threads * work.slot_bytes, &to_free);
+    if (work.slots == NULL)
+        return -1;
+    run_tasks(threads, (q->N + work.tile - 1) / work.tile,
+              q->hidden == SIGMOID ? NAME(nade_sample_sigmoid) : NAME(nade_sample_relu), &work);
+    free(to_free);
+    return 0;
+}

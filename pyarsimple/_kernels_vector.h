@@ -1,0 +1,333 @@
+/* Vectors of `real` numbers and the functions of them that the kernels use.
+ *
+ * This file is included once for each SIMD level and dtype (see _kernels_levels.h), which has
+ * defined `real` and `integer` (unsigned, of the same size), IS_DOUBLE, LANES and NAME. A `vec` holds LANES
+ * numbers and knows + - * / lane by lane, also with a number on one side. That is GNU C's vector
+ * extension; where it is missing LANES is 1 and a vec is just a number.
+ *
+ * a * b + c is contracted to one fused multiply-add where the level has it.
+ */
+
+#define vec NAME(vec_type)
+#define ivec NAME(ivec_type)
+
+#if LANES > 1
+typedef real vec __attribute__((vector_size(LANES * sizeof(real))));
+typedef integer ivec __attribute__((vector_size(LANES * sizeof(real))));
+typedef vec NAME(vec_in_memory) __attribute__((aligned(sizeof(real)), may_alias));
+#define LANE(v, k) ((v)[k])
+#else
+typedef real vec;
+typedef integer ivec;
+typedef real NAME(vec_in_memory);
+#define LANE(v, k) (*(&(v) + (k)))
+#endif
+
+/* LANES numbers from p on, at any address, and to there. */
+#define v_load NAME(v_load)
+INLINE vec v_load(const real *p) { return *(const NAME(vec_in_memory) *)p; }
+
+#define v_store NAME(v_store)
+INLINE void v_store(real *p, vec v) { *(NAME(vec_in_memory) *)p = v; }
+
+/* The same number in all lanes. */
+#define v_set NAME(v_set)
+INLINE vec v_set(real x) { return x - (vec){0}; }
+
+/* The first `count` (1..LANES) numbers at p, and zeros. What lies between them and `end`, where
+ * p's array ends, may be read but does not matter, even if it is NaN. */
+#define v_load_part NAME(v_load_part)
+INLINE vec v_load_part(const real *p, ptrdiff_t count, const real *end)
+{
+    vec v = {0};
+    if (end - p >= LANES) {
+        vec all = v_load(p);
+        for (int k = 0; k < LANES; k++)
+            LANE(v, k) = (integer)k < (integer)count ? LANE(all, k) : 0;
+    } else {
+        real some[LANES] = {0};
+        for (ptrdiff_t k = 0; k < count; k++)
+            some[k] = p[k];
+        v = v_load(some);
+    }
+    return v;
+}
+
+/* Write the first `count` lanes. */
+#define v_store_part NAME(v_store_part)
+INLINE void v_store_part(real *p, vec v, ptrdiff_t count)
+{
+    real all[LANES];
+    v_store(all, v);
+    for (ptrdiff_t k = 0; k < count; k++)
+        p[k] = all[k];
+}
+
+/* a < b ? x : y, lane by lane; with NaN it is y. */
+#define v_if_less NAME(v_if_less)
+INLINE vec v_if_less(vec a, vec b, vec x, vec y)
+{
+    vec v;
+    for (int k = 0; k < LANES; k++)
+        LANE(v, k) = LANE(a, k) < LANE(b, k) ? LANE(x, k) : LANE(y, k);
+    return v;
+}
+
+/* At least low and at most high; NaN stays. */
+#define v_clamp NAME(v_clamp)
+INLINE vec v_clamp(vec x, real low, real high)
+{
+    x = v_if_less(x, v_set(low), v_set(low), x);
+    return v_if_less(v_set(high), x, v_set(high), x);
+}
+
+/* The bits of a vec as integers, and back. */
+#define v_bits NAME(v_bits)
+INLINE ivec v_bits(vec v)
+{
+    union { vec v; ivec i; } u = {v};
+    return u.i;
+}
+
+#define v_from_bits NAME(v_from_bits)
+INLINE vec v_from_bits(ivec i)
+{
+    union { ivec i; vec v; } u = {i};
+    return u.v;
+}
+
+#define v_abs NAME(v_abs)
+INLINE vec v_abs(vec x)
+{
+    return v_from_bits(v_bits(x) & (integer)(IS_DOUBLE ? INT64_MAX : INT32_MAX));
+}
+
+#define v_sqrt NAME(v_sqrt)
+INLINE vec v_sqrt(vec x)
+{
+    vec v;
+    for (int k = 0; k < LANES; k++)
+        LANE(v, k) = IS_DOUBLE ? (real)sqrt((double)LANE(x, k)) : (real)sqrtf((float)LANE(x, k));
+    return v;
+}
+
+/* Interleave and sum lanes. ------------------------------------------------------------------- */
+
+#if LANES == 2
+#define EVEN_LANES 0, 2
+#define ODD_LANES 1, 3
+#define LOW_LANES 0, 2
+#define HIGH_LANES 1, 3
+#elif LANES == 4
+#define EVEN_LANES 0, 2, 4, 6
+#define ODD_LANES 1, 3, 5, 7
+#define LOW_LANES 0, 4, 1, 5
+#define HIGH_LANES 2, 6, 3, 7
+#elif LANES == 8
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
+#define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#elif LANES == 16
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#endif
+
+/* The sum of the lanes of each of s[0], ..., s[LANES-1], as one vec. s is overwritten.
+ *
+ * Neighbouring lanes are added, and the sums of two vecs fit into one; so log2(LANES) rounds do it,
+ * and each vec's lanes are added in the same order. */
+#define v_sums NAME(v_sums)
+INLINE vec v_sums(vec *s)
+{
+#if LANES > 1
+    UNROLL
+    for (int n = LANES / 2; n >= 1; n /= 2)
+        UNROLL
+        for (int k = 0; k < n; k++)
+            s[k] = SHUFFLE(s[2 * k], s[2 * k + 1], EVEN_LANES)
+                 + SHUFFLE(s[2 * k], s[2 * k + 1], ODD_LANES);
+#endif
+    return s[0];
+}
+
+/* Transpose the matrix of which r[0], ..., r[LANES-1] are the rows.
+ *
+ * Interleaving the first half of the rows with the second, like a deck of cards, puts what was log2
+ * bit k of the row's number into the column's; after log2(LANES) rounds they have changed places. */
+#define v_transpose NAME(v_transpose)
+INLINE void v_transpose(vec *r)
+{
+#if LANES > 1
+    UNROLL
+    for (int round = 1; round < LANES; round *= 2) {
+        vec t[LANES];
+        UNROLL
+        for (int k = 0; k < LANES / 2; k++) {
+            t[2 * k] = SHUFFLE(r[k], r[k + LANES / 2], LOW_LANES);
+            t[2 * k + 1] = SHUFFLE(r[k], r[k + LANES / 2], HIGH_LANES);
+        }
+        UNROLL
+        for (int k = 0; k < LANES; k++)
+            r[k] = t[k];
+    }
+#else
+    (void)r;
+#endif
+}
+
+#undef EVEN_LANES
+#undef ODD_LANES
+#undef LOW_LANES
+#undef HIGH_LANES
+
+/* The exponential and what follows from it. ------------------------------------------------------
+ *
+ * exp(x) = 2^n exp(r),   n = the integer nearest to x / ln 2,   r = x - n ln 2,  |r| <= ln(2) / 2
+ *
+ * - n: adding ROUNDER, 1.5 times 2^(bits of the mantissa), leaves no bits for a fraction, so the sum
+ *   is rounded to an integer, which then stands in the lowest bits of its representation.
+ * - r: ln 2 is split in two, of which the first has so few bits that n times it is exact.
+ * - exp(r) = 1 + r + r^2 q(r), where q is the polynomial that interpolates (exp(r) - 1 - r) / r^2
+ *   at the Chebyshev nodes of the interval, computed with 50 digits and rounded. The relative
+ *   error of exp(r) from the polynomial alone is 1.1e-8 (degree 4, float) and 1.7e-17 (9, double).
+ * - 2^n: n plus the exponent's bias, shifted to where the exponent is stored.
+ */
+
+#define v_exp_reduce NAME(v_exp_reduce)
+INLINE vec v_exp_reduce(vec x, vec *rounded, vec *n) /* returns exp(r) - 1 */
+{
+#if IS_DOUBLE
+    const real rounder = 6755399441055744.0, log2_e = 1.4426950408889634;
+    const real ln2_first = 0.6931471803691238, ln2_rest = 1.9082149292705877e-10;
+    static const real q[] = {
+        0.5, 0.16666666666666669, 0.04166666666662399, 0.008333333333330051,
+        0.0013888888917281794, 0.00019841269863105968, 2.480152119021773e-05,
+        2.7557268378684192e-06, 2.7620138719733994e-07, 2.5100424157005067e-08};
+    enum { DEGREE = 9 };
+#else
+    const real rounder = 12582912.0f, log2_e = 1.44269504f;
+    const real ln2_first = 0.693359375f, ln2_rest = -2.12194440e-4f;
+    static const real q[] = {
+        0.5f, 0.16666576845993977f, 0.04166655443768594f, 0.008363202971575855f,
+        0.0013926213466332444f};
+    enum { DEGREE = 4 };
+#endif
+    *rounded = x * log2_e + rounder;
+    *n = *rounded - rounder;
+    vec r = x - *n * ln2_first;
+    r = r - *n * ln2_rest;
+    vec sum = v_set(q[DEGREE]);
+    UNROLL
+    for (int k = DEGREE - 1; k >= 0; k--)
+        sum = sum * r + q[k];
+    return r * r * sum + r;
+}
+
+#if IS_DOUBLE
+#define MANTISSA_BITS 52
+#define EXPONENT_BIAS 1023
+#define EXP_UNDERFLOWS (-746.)
+#define EXP_OVERFLOWS 710.
+#define EXP_NORMAL_LOW (-708.)
+#define EXP_NORMAL_HIGH 709.
+#else
+#define MANTISSA_BITS 23
+#define EXPONENT_BIAS 127
+#define EXP_UNDERFLOWS (-104.f)
+#define EXP_OVERFLOWS 89.f
+#define EXP_NORMAL_LOW (-87.f)
+#define EXP_NORMAL_HIGH 88.f
+#endif
+
+/* 2^n, where the lowest bits of `rounded` are n, within the exponents of normal numbers. */
+#define v_power_of_two NAME(v_power_of_two)
+INLINE vec v_power_of_two(vec rounded)
+{
+    return v_from_bits((v_bits(rounded) + EXPONENT_BIAS) << MANTISSA_BITS);
+}
+
+/* exp(x) for any x, to less than 1 ulp: denormal numbers, 0 and infinity where they belong. */
+#define v_exp NAME(v_exp)
+INLINE vec v_exp(vec x)
+{
+    const real rounder = (real)(1.5 * ((integer)1 << MANTISSA_BITS));
+    vec rounded, n;
+    vec e = v_exp_reduce(v_clamp(x, EXP_UNDERFLOWS, EXP_OVERFLOWS), &rounded, &n) + 1;
+    vec first = n * (real)0.5 + rounder; /* 2^n in two factors, for it may itself be no number */
+    vec second = n - (first - rounder) + rounder;
+    return e * v_power_of_two(first) * v_power_of_two(second);
+}
+
+/* The same where the result is a normal number; outside it stays at the last one. */
+#define v_exp_normal NAME(v_exp_normal)
+INLINE vec v_exp_normal(vec x)
+{
+    vec rounded, n;
+    vec e = v_exp_reduce(v_clamp(x, EXP_NORMAL_LOW, EXP_NORMAL_HIGH), &rounded, &n) + 1;
+    return e * v_power_of_two(rounded);
+}
+
+/* 1 / (1 + exp(-z)). For hidden units: below the smallest normal number it stays there. */
+#define v_sigmoid NAME(v_sigmoid)
+INLINE vec v_sigmoid(vec z)
+{
+    return 1 / (1 + v_exp_normal(-z));
+}
+
+/* The same, to a relative error of a few ulp for any z. */
+#define v_sigmoid_exact NAME(v_sigmoid_exact)
+INLINE vec v_sigmoid_exact(vec z)
+{
+    vec e = v_exp(-v_abs(z));
+    return v_if_less(z, v_set(0), e, v_set(1)) / (1 + e);
+}
+
+/* tanh(z) = d / (d + 2) with d = exp(2 z) - 1, which v_exp_reduce gives without cancellation:
+ * exp(2 z) - 1 = 2^n (exp(r) - 1) + (2^n - 1). */
+#define v_tanh NAME(v_tanh)
+INLINE vec v_tanh(vec z)
+{
+    vec rounded, n;
+    vec e = v_exp_reduce(v_clamp(z * 2, -40, 40), &rounded, &n);
+    vec scale = v_power_of_two(rounded);
+    vec d = scale * e + (scale - 1);
+    return d / (d + 2);
+}
+
+/* 2 atanh(u) = log((1 + u) / (1 - u)) for |u| <= 1/3.
+ *
+ * It is 2 u (1 + w g(w)) with w = u^2; g interpolates (atanh(u) / u - 1) / w at the Chebyshev
+ * nodes of 0..1/9. The relative error of that is 1.7e-8 (degree 3, float), 7.2e-18 (9, double). */
+#define v_twice_atanh NAME(v_twice_atanh)
+INLINE vec v_twice_atanh(vec u)
+{
+#if IS_DOUBLE
+    static const real g[] = {
+        0.3333333333333333, 0.20000000000007292, 0.1428571428355438, 0.11111111358713932,
+        0.09090894718066429, 0.07692785032479312, 0.06657072104827468, 0.06000536404795356,
+        0.04400369243072337, 0.08082022805971766};
+    enum { DEGREE = 9 };
+#else
+    static const real g[] = {
+        0.33333320168349617f, 0.20003780322455603f, 0.1411830990265524f, 0.13425749011418575f};
+    enum { DEGREE = 3 };
+#endif
+    vec w = u * u, sum = v_set(g[DEGREE]);
+    UNROLL
+    for (int k = DEGREE - 1; k >= 0; k--)
+        sum = sum * w + g[k];
+    vec twice = u + u;
+    return twice * w * sum + twice;
+}
+
+/* log(1 + exp(z)) = max(z, 0) + log(1 + e), e = exp(-|z|) <= 1; and 1 + e is (1 + u) / (1 - u)
+ * for u = e / (2 + e). */
+#define v_softplus NAME(v_softplus)
+INLINE vec v_softplus(vec z)
+{
+    vec e = v_exp(-v_abs(z));
+    return v_if_less(z, v_set(0), v_set(0), z) + v_twice_atanh(e / (2 + e));
+}

@@ -1,0 +1,121 @@
+"""The check of a backward pass on its own: with an upstream gradient that nobody could guess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple.checks.gradients import GradientReport, check_gradients, check_params
+from pyarsimple.checks.report import Cause
+
+Array = npt.NDArray[Any]
+Params = Mapping[str, Array]
+Forward = Callable[[dict[str, Array]], tuple[Array, Any]]
+Backward = Callable[[Array, Any], Params]
+
+
+def check_backward(
+    forward: Forward | Any,
+    backward: Backward | None = None,
+    params: Params | None = None,
+    *,
+    x: npt.ArrayLike | None = None,
+    upstream: npt.ArrayLike | None = None,
+    rng: Any = 0,
+    **options: Any,
+) -> GradientReport:
+    """Compare a backward pass with differences of its forward pass.
+
+    The loss is ``sum(upstream * outputs)`` with random upstream gradients: a layer becomes a scalar
+    function, in which each output counts with a weight of its own. The backward pass must also be
+    linear in the upstream gradient, which is tested directly.
+
+    Parameters
+    ----------
+    forward : callable or model
+        ``forward(params) -> (outputs, cache)``; or a model with ``params``, ``forward(x)`` and
+        ``backward(d_outputs, cache)``, for which ``x`` must be given.
+    backward : callable
+        ``backward(d_outputs, cache) -> grads``, with the keys and shapes of ``params``.
+    params : dict of str to ndarray of float64
+        The point at which to check.
+    x : array_like, shape (N, D), optional
+        The data, as in `check_gradients`; needed for a model.
+    upstream : array_like, shape of the outputs, optional
+        The weights; standard normal numbers unless given.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        As in SPEC 7.
+    **options
+        As `check_gradients` takes them: ``tolerance``, ``masks``, ``order``, ``suspects``, ...
+
+    Returns
+    -------
+    GradientReport
+    """
+    if hasattr(forward, "backward"):
+        from pyarsimple.checks.models import backward_problem
+
+        problem = backward_problem(forward, params, x, upstream, rng)
+        return check_backward(**{**problem, **options}, rng=rng)
+    if backward is None:
+        raise TypeError("backward is missing: give a function backward(d_outputs, cache) -> grads")
+    params = check_params(params)
+    outputs = _outputs(forward, params)
+    random = np.random.default_rng(rng)
+    u = random.normal(size=outputs.shape) if upstream is None else np.asarray(upstream, np.float64)
+    if u.shape != outputs.shape:
+        raise ValueError(f"upstream must have the outputs' shape {outputs.shape}, got {u.shape}")
+
+    def loss_and_grads(moved: dict[str, Array]) -> tuple[Any, Params]:
+        outputs, cache = forward(moved)
+        loss = np.sum(u * outputs)
+        return loss, {} if np.iscomplexobj(loss) else backward(u.copy(), cache)
+
+    def terms(moved: dict[str, Array]) -> Array:
+        weighted = u * _outputs(forward, moved)
+        others = tuple(k for k in range(weighted.ndim) if k != 1)
+        return np.asarray(weighted.sum(axis=others) if weighted.ndim > 1 else weighted)
+
+    hints = {"x": x, "upstream": u, "terms": terms} | options
+    report = check_gradients(loss_and_grads, params, rng=random, **hints)
+    found = _linearity(forward, backward, params, u)
+    if any(cause.kind == "upstream" for cause in found):
+        report.causes = found
+    elif not report.causes:
+        report.causes += found
+    return report
+
+
+def _outputs(forward: Forward, params: Params) -> Array:
+    """The outputs of the forward pass for copies of the parameters."""
+    answer = forward({name: p.copy() for name, p in params.items()})
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise TypeError(
+            f"forward(params) must return (outputs, cache), got {type(answer).__name__}; cache may "
+            "be None"
+        )
+    return np.asarray(answer[0])
+
+
+def _linearity(forward: Forward, backward: Backward, params: Params, u: Array) -> list[Cause]:
+    """Twice the upstream gradient must give twice the gradients, minus it minus them."""
+
+    def grads(d_outputs: Array) -> dict[str, Array]:
+        _, cache = forward({name: p.copy() for name, p in params.items()})
+        return {k: np.array(g, dtype=np.float64) for k, g in backward(d_outputs, cache).items()}
+
+    once, thrice = grads(u.copy()), grads(-3 * u)
+    for name in (k for k in once if k in params and once[k].any()):
+        if np.array_equal(once[name], thrice[name]):
+            text = f"the gradient of {name} is the same for any upstream gradient: upstream is ignored"
+            return [Cause("upstream", text, name, equation="d_a = d_outputs @ V, db = d_outputs.sum(0)")]
+        if not np.allclose(thrice[name], -3 * once[name], rtol=1e-6, atol=1e-9):
+            text = (
+                f"the gradient of {name} is not proportional to the upstream gradient: something in "
+                "the backward pass clips, normalises or adds to it"
+            )
+            return [Cause("not-linear", text, name, equation="backward(3 u) = 3 backward(u)")]
+    return []

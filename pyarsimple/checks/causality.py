@@ -1,0 +1,444 @@
+"""Which conditional depends on which variable? Found out by changing the variables.
+
+A model is autoregressive in an order if the conditional of x_i does not change when x_i and
+everything after it do. That alone is not enough: a model that ignores its inputs passes. So what is
+compared is a set, the whole matrix of who depends on whom, with the set that the order allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple import orders
+from pyarsimple.autoregressive import check_size
+from pyarsimple.checks.points import Continuous, Discrete, Values, as_values
+from pyarsimple.checks.report import Cause, Report, some
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[Any]
+BoolArray = npt.NDArray[np.bool_]
+Conditionals = Callable[[Array], npt.ArrayLike]
+
+
+@dataclass
+class Leak:
+    """Two inputs that differ only where x_i's conditional must not look, and its two answers.
+
+    Attributes
+    ----------
+    i : int
+        The variable whose conditional changes.
+    j : tuple of int
+        The variables that differ; more than one where only together they show.
+    x, x_changed : ndarray, shape (D,)
+        The inputs.
+    before, after : ndarray or float
+        What the conditional of x_i says of them.
+    """
+
+    i: int
+    j: tuple[int, ...]
+    x: Array
+    x_changed: Array
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        where = " and ".join(f"x[{j}]" for j in self.j)
+        values = ", ".join(f"{_value(self.x[j])} -> {_value(self.x_changed[j])}" for j in self.j)
+        return (
+            f"conditional {self.i} depends on {where}: {values} changes it "
+            f"{_value(self.before)} -> {_value(self.after)}"
+        )
+
+
+def _value(v: Any) -> str:
+    array = np.asarray(v, dtype=np.float64)
+    return f"{array:.6g}" if array.ndim == 0 else f"[{', '.join(f'{u:.4g}' for u in array.flat)}]"
+
+
+@dataclass(repr=False)
+class AutoregressiveReport(Report):
+    """The outcome of `check_autoregressive`: true if dependences and order agree.
+
+    Attributes
+    ----------
+    matrix : ndarray of bool, shape (D, D)
+        ``matrix[i, j]`` is true where the conditional of x_i was seen to depend on x_j.
+    wanted : ndarray of bool, shape (D, D)
+        The same as it should be.
+    order : ndarray of int, shape (D,)
+        The order that was asked for.
+    leaks : list of Leak
+        One for each pair (i, j) that must not be; each proves itself.
+    cuts : list of (int, int)
+        Pairs (i, j) that should be, and at no point had an effect.
+    found_order : ndarray of int, optional
+        An order in which there is no leak, where there is one in the order asked for.
+    n_points : int
+        At how many base points each pair was tried.
+    """
+
+    check: ClassVar[str] = "autoregressive"
+    matrix: BoolArray
+    wanted: BoolArray
+    order: Array
+    leaks: list[Leak]
+    cuts: list[tuple[int, int]]
+    found_order: Array | None
+    n_points: int
+    cuts_allowed: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no leak and, unless they are allowed, no cut path."""
+        return not self.causes and not self.leaks and (self.cuts_allowed or not self.cuts)
+
+    def summary(self) -> str:
+        """How many dependences there are, and how many should be."""
+        return (
+            f"{int(self.matrix.sum())} dependences, {int(self.wanted.sum())} expected, "
+            f"{len(self.leaks)} leaks, {len(self.cuts)} cut paths, {self.n_points} base points"
+        )
+
+    def table(self) -> str:
+        """The matrix in letters, rows and columns in the order; for many variables the leaks only."""
+        D = len(self.order)
+        lines = []
+        if D <= 32:
+            lines.append("row: conditional of; column: depends on; both in the given order")
+            width = len(str(D - 1)) + 1
+            lines.append(" " * width + "".join(f"{j:>{width}}" if D <= 16 else "" for j in self.order))
+            gap = " " * (width - 1) if D <= 16 else " "
+            for i in self.order:
+                marks = [self._mark(i, j) for j in self.order]
+                lines.append(f"{i:>{width}}" + gap + gap.join(marks))
+            lines.append("x depends, . does not; ! leak, o cut path")
+        lines += [f"leak: {leak}"[:200] for leak in self.leaks[:3]]
+        return "\n".join(piece for line in lines for piece in _folded(line))
+
+    def _mark(self, i: int, j: int) -> str:
+        if self.matrix[i, j]:
+            return "x" if self.wanted[i, j] else "!"
+        return "o" if self.wanted[i, j] else "."
+
+    def plot(self) -> Figure:
+        """The matrix: dependences, leaks and cut paths in three colours."""
+        from pyarsimple.checks import pictures
+
+        return pictures.dependences(self)
+
+    def _details(self) -> dict[str, Any]:
+        return {
+            "matrix": self.matrix.astype(int), "wanted": self.wanted.astype(int),
+            "order": self.order, "found_order": self.found_order, "n_points": self.n_points,
+            "leaks": [vars(leak) for leak in self.leaks], "cuts": self.cuts,
+        }  # fmt: skip
+
+
+def _folded(line: str) -> list[str]:
+    if len(line) <= 80:
+        return [line]
+    import textwrap
+
+    return textwrap.wrap(line, 80, subsequent_indent="  ")
+
+
+class _Watcher:
+    """The function under test, called with copies, its answers compared row by row."""
+
+    def __init__(self, function: Conditionals, D: int, tolerance: float) -> None:
+        self.function, self.D, self.tolerance = function, D, tolerance
+
+    def __call__(self, x: Array) -> Array:
+        given = x.copy()
+        outputs = np.array(self.function(given))
+        if outputs.ndim < 2 or outputs.shape[:2] != x.shape:
+            raise ValueError(
+                f"conditionals(x) must have shape (N, D) = {x.shape}, or (N, D, ...) for several "
+                f"numbers a conditional, got {outputs.shape}"
+            )
+        if not np.array_equal(given, x):
+            raise ValueError("conditionals(x) changed the x that it was given: work on a copy")
+        return outputs.reshape(*x.shape, -1)
+
+    def differ(self, one: Array, two: Array) -> BoolArray:
+        """Where two answers differ, (N, D); not-a-number is never equal to a number."""
+        unequal = ~((one == two) | (np.isnan(one) & np.isnan(two)))
+        if self.tolerance:
+            scale = np.maximum(1, np.maximum(np.abs(one), np.abs(two)))
+            unequal &= ~(np.abs(one - two) <= self.tolerance * scale)
+        return np.asarray(unequal.any(axis=-1))
+
+
+def check_autoregressive(
+    conditionals: Conditionals | Any,
+    D: int | None = None,
+    order: npt.ArrayLike | None = None,
+    values: Values = "bits",
+    *,
+    dependencies: npt.ArrayLike | None = None,
+    allow_cuts: bool = False,
+    own: bool = False,
+    n_points: int = 64,
+    tolerance: float = 0.0,
+    rng: Any = 0,
+) -> AutoregressiveReport:
+    """Find out which conditional depends on which variable, and compare with what the order allows.
+
+    Parameters
+    ----------
+    conditionals : callable or model
+        ``conditionals(x) -> (N, D)`` or ``(N, D, K)``: for each row of x what is said of each
+        variable given those before it: probabilities, logits, parameters of a mixture. Logits show
+        more than probabilities, which saturate. Of a model its outputs are used.
+    D : int
+        The number of variables; of a model its own.
+    order : array_like of int, shape (D,), optional
+        ``order[k]`` is the variable in position k; None is the natural order, or the model's.
+    values : "bits", int, array_like of int, "reals" or callable
+        What the variables are: 0/1, one of K classes (K the same for all or one for each), real
+        numbers, or whatever ``values(rng, shape)`` draws.
+    dependencies : array_like of bool, shape (D, D), optional
+        What should depend on what, if not everything on all before it.
+    allow_cuts : bool
+        Whether dependences may be missing, as in a Markov chain.
+    own : bool
+        Whether the answer for x_i may depend on x_i itself, as log p(x_i | x_<i) does.
+    n_points : int
+        How many base points are tried.
+    tolerance : float
+        Relative change that does not count. 0 asks for equality in every bit, as our models give
+        it; 1e-12 suits code whose rounding depends on what else is in the batch.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        As in SPEC 7; the default makes every call try the same points.
+
+    Returns
+    -------
+    AutoregressiveReport
+        True if there is no leak and no cut path.
+    """
+    if hasattr(conditionals, "n_dims"):
+        model = conditionals
+        D = model.n_dims if D is None else D
+        order = getattr(model, "order", None) if order is None else order
+        conditionals = model_outputs(model)
+        if dependencies is None and hasattr(model, "dependencies"):
+            dependencies = model.dependencies()
+    if D is None:
+        raise TypeError("D is missing: the number of variables")
+    D = check_size(D, "D")
+    given = orders.check_order(order, D)
+    allowed = orders.precedes(given) | (np.eye(D, dtype=bool) if own else False)
+    wanted = allowed if dependencies is None else _square(dependencies, D)
+    random = np.random.default_rng(rng)
+    watch = _Watcher(conditionals, D, tolerance)
+    points = as_values(values, D)
+    x = points.draw(random, check_size(n_points, "n_points"))
+    base = watch(x)
+    if watch.differ(base, watch(x)).any():
+        return _unsteady(D, wanted, given, len(x))
+    matrix, leaks = _one_at_a_time(watch, points, x, base, allowed, random)
+    leaks += _all_later(watch, points, x, base, allowed, given, {(k.i, k.j) for k in leaks}, random)
+    if own:
+        np.fill_diagonal(matrix, False)
+        wanted = wanted & ~np.eye(D, dtype=bool)
+    cuts = [(int(i), int(j)) for i, j in np.argwhere(wanted & ~matrix)]
+    report = AutoregressiveReport(
+        matrix, wanted, given, leaks, cuts, _order_without_leak(matrix, leaks, allowed), len(x),
+        allow_cuts,
+    )  # fmt: skip
+    _explain(report, base)
+    return report
+
+
+def model_outputs(model: Any) -> Conditionals:
+    """What a model says of every variable: logits if it has them, else probabilities."""
+    if hasattr(model, "forward"):
+        return lambda x: model.forward(x)[0]
+    if hasattr(model, "conditionals"):
+        function: Conditionals = model.conditionals
+        return function
+    raise TypeError(
+        f"{type(model).__name__} has neither forward(x) nor conditionals(x): pass a function "
+        "conditionals(x) -> (N, D)"
+    )
+
+
+def _square(dependencies: npt.ArrayLike, D: int) -> BoolArray:
+    matrix = np.asarray(dependencies)
+    if matrix.shape != (D, D) or matrix.dtype != np.bool_:
+        raise ValueError(
+            f"dependencies must be boolean of shape ({D}, {D}), true at [i, j] where x_j reaches the "
+            f"conditional of x_i; got dtype {matrix.dtype} and shape {matrix.shape}"
+        )
+    return matrix
+
+
+def _unsteady(D: int, wanted: BoolArray, order: Array, n: int) -> AutoregressiveReport:
+    text = "two calls with the same x gave different answers: fix what is random (dropout?), or the "
+    cause = Cause("random", text + "tolerance, if it is the rounding of threads")
+    report = AutoregressiveReport(np.zeros((D, D), bool), wanted, order, [], [], None, n)
+    report.causes.append(cause)
+    return report
+
+
+def _one_at_a_time(
+    watch: _Watcher, points: Discrete | Continuous, x: Array, base: Array, allowed: BoolArray,
+    rng: np.random.Generator,
+) -> tuple[BoolArray, list[Leak]]:  # fmt: skip
+    """Change one variable in all rows at once, for each variable in turn."""
+    D = watch.D
+    matrix, leaks = np.zeros((D, D), bool), []
+    for j in range(D):
+        changed = x.copy()
+        changed[:, j] = points.change(rng, x)[:, j]
+        after = watch(changed)
+        differ = watch.differ(base, after) & (changed[:, j] != x[:, j])[:, np.newaxis]
+        matrix[:, j] = differ.any(axis=0)
+        for i in np.flatnonzero(matrix[:, j] & ~allowed[:, j]):
+            leaks.append(_leak(int(i), (j,), differ, x, changed, base, after))
+    return matrix, leaks
+
+
+def _leak(
+    i: int, j: tuple[int, ...], differ: BoolArray, x: Array, changed: Array, base: Array,
+    after: Array,
+) -> Leak:  # fmt: skip
+    """The pair of inputs that shows it most clearly."""
+    change = np.where(differ[:, i], np.nan_to_num(np.abs(base - after)[:, i].max(axis=-1), nan=1e300), -1)
+    n = int(np.argmax(change))
+    return Leak(i, j, x[n].copy(), changed[n].copy(), base[n, i].squeeze(), after[n, i].squeeze())
+
+
+def _all_later(
+    watch: _Watcher, points: Discrete | Continuous, x: Array, base: Array, allowed: BoolArray,
+    order: Array, known: set[tuple[int, tuple[int, ...]]], rng: np.random.Generator,
+) -> list[Leak]:  # fmt: skip
+    """Change everything from each position on: some leaks show only when several change."""
+    leaks = []
+    leaking = {i for i, _ in known}
+    for i in order:
+        forbidden = np.flatnonzero(~allowed[i])
+        if not len(forbidden) or int(i) in leaking:
+            continue
+        changed = x.copy()
+        changed[:, forbidden] = points.change(rng, x)[:, forbidden]
+        if isinstance(points, Discrete):  # half of them, so that pairs change against each other
+            keep = rng.random(x.shape) < 0.3
+            changed = np.where(keep, x, changed)
+        differ = watch.differ(base, watch(changed))
+        if differ[:, i].any():
+            n = int(np.flatnonzero(differ[:, i])[0])
+            leaks.append(_smallest(watch, int(i), x[n], changed[n]))
+    return leaks
+
+
+def _smallest(watch: _Watcher, i: int, x: Array, changed: Array) -> Leak:
+    """Put variables back one by one as long as the leak still shows."""
+    changed = changed.copy()
+    for j in np.flatnonzero(changed != x):
+        less = changed.copy()
+        less[j] = x[j]
+        if _pair_differs(watch, i, x, less)[0]:
+            changed = less
+    _, before, after = _pair_differs(watch, i, x, changed)
+    j = tuple(int(k) for k in np.flatnonzero(changed != x))
+    return Leak(i, j, x.copy(), changed, before.squeeze(), after.squeeze())
+
+
+def _pair_differs(watch: _Watcher, i: int, x: Array, y: Array) -> tuple[bool, Array, Array]:
+    one, two = watch(x[np.newaxis]), watch(y[np.newaxis])
+    return bool(watch.differ(one, two)[0, i]), one[0, i], two[0, i]
+
+
+def _order_without_leak(
+    matrix: BoolArray, leaks: list[Leak], allowed: BoolArray
+) -> npt.NDArray[np.intp] | None:
+    """An order in which every dependence looks back, if there is one (a topological sort)."""
+    if not leaks or any(len(leak.j) > 1 for leak in leaks):
+        return None
+    left, found = list(range(len(matrix))), []
+    while left:
+        free = [i for i in left if not matrix[i, left].any()]
+        if not free:
+            return None
+        found.append(free[0])
+        left.remove(free[0])
+    return np.array(found, dtype=np.intp)
+
+
+def _explain(report: AutoregressiveReport, base: Array) -> None:
+    """Name what the pattern of leaks and cut paths looks like."""
+    matrix, wanted, order = report.matrix, report.wanted, report.order
+    if not np.isfinite(base).all():
+        report.causes.append(Cause("not-finite", "the conditionals are not all finite numbers"))
+    if report.leaks:
+        report.causes.append(_why_leak(report))
+    if report.cuts and not report.cuts_allowed and report.found_order is None:
+        report.causes.append(_why_cut(matrix, wanted, order, report))
+    if len(order) == 1:
+        report.warnings.append("with one variable there is nothing to depend on")
+
+
+def _why_leak(report: AutoregressiveReport) -> Cause:
+    leak, D = report.leaks[0], len(report.order)
+    index = (leak.i, leak.j[0])
+    if report.found_order is not None:
+        return Cause(
+            "wrong-order", _which_order(report), "order", None,
+            "order[k] is the variable in position k; inverse(order)[i] is the position of variable i",
+        )  # fmt: skip
+    own = [leak for leak in report.leaks if leak.j == (leak.i,)]
+    if len(own) == len(report.leaks):
+        text = f"{len(own)} of {D} conditionals see their own variable, none a later one: off by one"
+        return Cause("sees-itself", text, "conditionals", index, "j < i, strictly; not j <= i")
+    if report.matrix.all():
+        return Cause("no-mask", "everything depends on everything: there is no mask", "conditionals", index)
+    pairs = [str((k.i, *k.j)) for k in report.leaks]
+    text = f"leaks in {len(pairs)} places, (conditional, variable): {some(pairs)}; {leak}"
+    return Cause("leak", text, "conditionals", index, "p(x_i | x_<i): nothing of x_i, nothing later")
+
+
+def _which_order(report: AutoregressiveReport) -> str:
+    """The order that was found, and what it is of the order asked for."""
+    found, order = report.found_order, report.order
+    assert found is not None
+    known = {
+        "the inverse of the order": orders.inverse(order),
+        "the reverse of the order": order[::-1],
+        "the natural order": np.arange(len(order)),
+        "the reverse of the natural order": np.arange(len(order))[::-1],
+    }
+    fits = [
+        name for name, o in known.items()
+        if not (report.matrix & ~orders.precedes(o)).any()
+    ]  # fmt: skip
+    shown = some(found.tolist(), 12)
+    text = f"no leak in the order [{shown}], but it is not the order asked for"
+    return f"wrong order: {text}" + (f"; it is {fits[0]}" if fits else "")
+
+
+def _why_cut(matrix: BoolArray, wanted: BoolArray, order: Array, report: AutoregressiveReport) -> Cause:
+    index = report.cuts[0]
+    if not matrix.any():
+        text = "nothing depends on anything: the inputs are ignored (all masks zero?)"
+        return Cause("ignores-inputs", text, "conditionals", index)
+    along = order[1:], order[:-1]
+    if not matrix[along].any() and matrix.any() and len(report.cuts) == len(order) - 1:
+        text = "no conditional sees the variable just before its own: a state or mask one step late"
+        return Cause("one-step-late", text, "conditionals", index, "j < i, not j < i - 1")
+    cut_i = sorted({i for i, _ in report.cuts})
+    cut_j = sorted({j for _, j in report.cuts})
+    text = f"{len(report.cuts)} paths are cut: at none of {report.n_points} points did the "
+    text += f"conditionals of {some(cut_i)} change with x of {some(cut_j)}"
+    return Cause("cut", text, "conditionals", index, "every x_j with j before i reaches p(x_i | x_<i)")
+
+

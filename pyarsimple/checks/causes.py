@@ -1,0 +1,528 @@
+"""Why is this gradient wrong? Each function here knows the traces of one mistake.
+
+The evidence is an array's analytic gradient A, whole, and its numeric gradient g at some entries. A
+mistake leaves its own trace: a sign gives A = -g, a transposition A[j, i] = g[i, j], an index that
+is one off A[i + 1] = g[i]. They are tried from the most to the least specific, and the first that
+explains every entry is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple.checks.report import Cause, show_entry, some
+
+if TYPE_CHECKING:
+    from pyarsimple.checks.gradients import _Loss
+
+Array = npt.NDArray[Any]
+
+#: Causes that make every comparison meaningless: nothing more is diagnosed after them.
+DECISIVE = frozenset({"params-modified", "random-loss", "accumulated", "params-ignored"})
+
+
+@dataclass
+class Suspect:
+    """A gradient that a known mistake would give; `check_gradients` says so when it meets it.
+
+    Attributes
+    ----------
+    kind, text, equation : str
+        Of the `Cause` that is reported.
+    grads : dict of str to ndarray
+        The mistaken gradients, of some or all parameters.
+    """
+
+    kind: str
+    text: str
+    equation: str
+    grads: Mapping[str, Array]
+
+
+@dataclass
+class Hints:
+    """What the caller told of the code under test; everything may be missing."""
+
+    x: Array | None = None
+    order: Array | None = None
+    upstream: Array | None = None
+    n_rows: int | None = None
+    terms: Callable[[dict[str, Array]], npt.ArrayLike] | None = None
+    suspects: list[Suspect] = field(default_factory=list)
+    equations: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int | None:
+        """N, if it is known."""
+        known = [len(v) for v in (self.x, self.upstream) if v is not None and v.ndim]
+        return self.n_rows if self.n_rows is not None else (known or [None])[0]
+
+    @property
+    def dims(self) -> int | None:
+        """D, if it is known."""
+        known = [v.shape[-1] for v in (self.order, self.x, self.upstream) if v is not None]
+        return (known or [None])[0]
+
+
+@dataclass
+class Evidence:
+    """What was measured of one array: A whole, and g at the entries in ``index``."""
+
+    name: str
+    A: Array
+    index: list[tuple[int, ...]]
+    g: Array
+    wrong: npt.NDArray[np.bool_]
+    allowed: float
+    kink: bool = False
+
+    @property
+    def a(self) -> Array:
+        """The analytic gradient at the entries."""
+        return np.array([self.A[k] for k in self.index])
+
+    @property
+    def worst(self) -> tuple[int, ...] | None:
+        """The entry of the largest difference."""
+        return self.index[int(np.argmax(np.abs(self.a - self.g)))] if self.index else None
+
+    @property
+    def near(self) -> float:
+        """How close two numbers must be to count as the same, when causes are looked for.
+
+        Wider than the check's own tolerance, for a cause need not be exact, but far below the error
+        that is to be explained: else everything would explain it.
+        """
+        error = float(np.abs(self.a - self.g).max(initial=0.0))
+        return max(4 * self.allowed, min(1e-4 * float(np.linalg.norm(self.g)), 1e-2 * error))
+
+    def explained_by(self, other: Array) -> bool:
+        """Whether the analytic gradient is ``other`` at all entries (and that is not g)."""
+        return bool(np.all(np.abs(self.a - other) <= self.near * _magnitude(other, self.g)))
+
+
+def _magnitude(other: Array, g: Array) -> float:
+    """How much larger ``other`` is than g, at least 1: by as much may it be off."""
+    norm = float(np.linalg.norm(g))
+    return max(1.0, float(np.linalg.norm(other)) / norm) if norm else 1.0
+
+
+Found = tuple[str, str, str]  # kind, text, equation
+
+# What is wrong with the function itself, whatever its numbers.
+
+
+def misbehaviour(
+    loss: _Loss, value: Any, answered: Mapping[str, Any], grads: dict[str, Array],
+    given: dict[str, Array],
+) -> list[Cause]:  # fmt: skip
+    """What is wrong with the answer before any of its numbers is compared."""
+    found = []
+    changed = [k for k, p in loss.params.items() if not np.array_equal(p, given[k])]
+    if changed:
+        found.append(
+            Cause(
+                "params-modified",
+                f"the call changed the parameters it was given ({some(changed)}): a mask or an "
+                "update written into them? Work on copies.",
+                changed[0], equation="W_masked = W * M, not W *= M",
+            )
+        )  # fmt: skip
+    if not np.isfinite(value):
+        found.append(Cause("not-finite", f"the loss is {value}: log of 0, or an overflow?"))
+        return found
+    if np.asarray(value).dtype in (np.float32, np.float16):
+        found.append(_float32("the loss"))
+    for name, p in loss.params.items():
+        found += _misshapen(name, p, answered, grads)
+    return found + _unsteady(loss, value, grads) + _ignored(loss, value, grads)
+
+
+def _float32(what: str) -> Cause:
+    return Cause(
+        "float32",
+        f"{what} is float32, though the parameters are float64: something inside converts, and "
+        "leaves seven digits; use float64 throughout for the check",
+    )
+
+
+def _misshapen(
+    name: str, p: Array, answered: Mapping[str, Any], grads: dict[str, Array]
+) -> list[Cause]:
+    """A gradient that is missing, of the wrong shape or type, or not finite."""
+    if name not in grads:
+        others = [k for k in grads if k.lstrip("dgrad_") == name or name in k]
+        hint = f"; is it the one called {others[0]!r}?" if others else ""
+        kind = "bias" if p.ndim <= 1 else "weight"
+        return [
+            Cause("forgotten", f"there is no gradient for {name}: the {kind} was forgotten{hint}", name)
+        ]
+    shape = grads[name].shape
+    if shape != p.shape:
+        turned = shape == p.shape[::-1]
+        text = f"the gradient of {name} has shape {shape}, {name} itself {p.shape}"
+        text += ": transposed" if turned else "; a sum over the rows forgotten, or one too many?"
+        equation = "d(a @ W) / dW gives a.T @ d, of the shape of W" if turned else ""
+        return [Cause("transposed" if turned else "shape", text, name, None, equation)]
+    if not np.isfinite(grads[name]).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(grads[name]))[0])
+        text = f"the gradient of {name} is {grads[name][index]} at {show_entry(name, index)}"
+        return [Cause("not-finite", f"{text}: 0/0, log of 0 or an overflow?", name, index)]
+    if np.asarray(answered[name]).dtype in (np.float32, np.float16):
+        return [_float32(f"the gradient of {name}")]
+    return []
+
+
+def usable(params: Mapping[str, Array], grads: Mapping[str, Array]) -> list[str]:
+    """The arrays whose gradients can be compared at all."""
+    return [
+        k for k, p in params.items()
+        if k in grads and grads[k].shape == p.shape and np.isfinite(grads[k]).all()
+    ]  # fmt: skip
+
+
+def _unsteady(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
+    """A second call that does not answer as the first did."""
+    again, second = loss.call({k: p.copy() for k, p in loss.params.items()})
+    if abs(again - value) > 1e-10 * max(abs(value), abs(again)):
+        return [
+            Cause(
+                "random-loss",
+                f"two calls with the same parameters gave the losses {value:.12g} and {again:.12g}: "
+                "fix what is random (dropout, an order, a batch) for the check, and keep no state",
+            )
+        ]
+    for name in usable(loss.params, grads):
+        first, then = grads[name], np.asarray(second[name])
+        if not np.allclose(first, then, rtol=1e-6, atol=1e-9 * float(np.linalg.norm(first))):
+            twice = np.allclose(then, 2 * first, rtol=1e-6, atol=0)
+            text = f"a second call with the same parameters gave another gradient of {name}"
+            if twice:
+                text += ", twice as large: it is added to the one of the call before; start from zeros"
+            return [Cause("accumulated", text, name, equation=f"d{name} = zeros_like({name})")]
+    return []
+
+
+def _ignored(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
+    """A loss that does not look at the parameters that it is given."""
+    rng = np.random.default_rng(0)
+    moved = {k: p + loss.sizes[k] * rng.uniform(0.1, 1, p.shape) for k, p in loss.params.items()}
+    if loss.at(moved) != value or not any(g.any() for g in grads.values()):
+        return []
+    text = "the loss does not change with the parameters: does the function read the ones it is given?"
+    return [Cause("params-ignored", text)]
+
+
+# What the numbers say. Each detector returns (kind, text, equation) or None.
+
+
+def diagnose(
+    wrong: list[Evidence], everything: Mapping[str, Evidence], loss: _Loss, hints: Hints
+) -> list[Cause]:
+    """The likeliest cause for each array that is wrong, those that agree taken together."""
+    found: dict[Found, list[Evidence]] = {}
+    clip = _clipped_together(wrong, everything)
+    for e in wrong:
+        cause = clip or _first_cause(e, everything, loss, hints)
+        found.setdefault(cause, []).append(e)
+    causes = []
+    for (kind, text, equation), arrays in found.items():
+        names = ", ".join(e.name for e in arrays)
+        equations = [hints.equations[e.name] for e in arrays if e.name in hints.equations]
+        both = "; ".join([equation] * bool(equation) + equations)
+        causes.append(Cause(kind, f"{names}: {text}", arrays[0].name, arrays[0].worst, both))
+    return causes
+
+
+def _first_cause(
+    e: Evidence, everything: Mapping[str, Evidence], loss: _Loss, hints: Hints
+) -> Found:
+    for detector in (_suspect, _zero, _ratio, _clipped, _upstream, _transposed, _shifted, _mask):
+        if found := detector(e, hints):
+            return found
+    return (
+        _terms(e, loss, hints)
+        or _lines(e, hints)
+        or _slope(e, everything)
+        or _unknown(e, everything)
+    )
+
+
+def _suspect(e: Evidence, hints: Hints) -> Found | None:
+    for s in hints.suspects:
+        if e.name in s.grads and e.explained_by(np.array([s.grads[e.name][k] for k in e.index])):
+            return s.kind, s.text, s.equation
+    return None
+
+
+def _zero(e: Evidence, hints: Hints) -> Found | None:
+    if e.A.any():
+        return None
+    what = "bias" if e.A.ndim <= 1 else "array"
+    equation = "db = d_a.sum(axis=0)" if e.A.ndim <= 1 else "dW += x.T @ d_a"
+    return "forgotten", f"all zero: the gradient of this {what} was forgotten", equation
+
+
+def _constant_ratio(e: Evidence) -> float | None:
+    """R, if the analytic gradient is r times the numeric one."""
+    square = float(e.g @ e.g)
+    r = float(e.a @ e.g) / square if square else 0.0
+    return r if r and e.explained_by(r * e.g) else None
+
+
+def _is(r: float, wanted: float | None) -> bool:
+    return wanted is not None and abs(r - wanted) <= 1e-3 * abs(wanted)
+
+
+def _ratio(e: Evidence, hints: Hints) -> Found | None:
+    r = _constant_ratio(e)
+    if r is None:
+        return None
+    N, D, size = hints.rows, hints.dims, abs(r)
+    sign = "the sign is wrong, and " if r < 0 else ""
+    much = f"{sign}it is {r:.6g} times the right one everywhere"
+    nll = "d_logits = (p - x) / N for the loss -mean(log p)"
+    if _is(r, -1):
+        return "sign", "the sign is wrong: it is minus the right one everywhere", nll
+    if N != 1 and _is(size, N):
+        return "factor-N", f"{much}, the number of rows: the loss is a mean, this a sum", nll
+    if N != 1 and _is(size * (N or 0), 1):
+        return "factor-N", f"{much}, 1 / the number of rows: divided by N once too often", nll
+    if _is(size, 2) or _is(size, 0.5):
+        return "factor-2", f"{much}: a square's 2, or something counted twice", ""
+    if D != 1 and (_is(size, D) or _is(size * (D or 0), 1)):
+        text = f"{much}, the number of variables: a mean over variables where a sum is meant?"
+        return "factor-D", text, "loss = -log_p.sum(axis=1).mean()"
+    whole = max(size, 1 / size)
+    if N is None and whole > 2.5 and abs(whole - round(whole)) < 1e-3 * whole:
+        return "factor-N", f"{much}: is {round(whole)} the number of rows (a mean or a sum)?", nll
+    if r > 0 and size < 1 and _round(float(np.linalg.norm(e.A))):
+        norm = float(np.linalg.norm(e.A))
+        text = f"{much}, and its norm is {norm:.6g}: clipped to that norm"
+        return "clipped", text, "clip in the optimiser, not in the gradient"
+    return "factor", f"{much}: a constant factor too many or too few", ""
+
+
+def _round(value: float) -> bool:
+    """Whether a positive number has one significant digit, as thresholds have."""
+    return value > 0 and _is(value, float(f"{value:.0e}")) and abs(
+        value / float(f"{value:.0e}") - 1
+    ) < 1e-9  # fmt: skip
+
+
+def _clipped_together(wrong: list[Evidence], everything: Mapping[str, Evidence]) -> Found | None:
+    """All arrays scaled alike so that the norm of all of them together is a round number."""
+    total = float(np.sqrt(sum(np.sum(e.A**2) for e in everything.values())))
+    ratios = [_constant_ratio(e) for e in wrong]
+    zero = all(not e.A.any() and not e.g.any() for e in everything.values() if e not in wrong)
+    if not zero or not _round(total) or any(r is None or not 0 < r < 1 for r in ratios):
+        return None
+    if not all(_is(r or 0, ratios[0]) for r in ratios):
+        return None
+    text = f"all arrays are {ratios[0]:.6g} times the right ones, and their norm together is {total:.6g}"
+    return "clipped", f"{text}: clipped to that norm", "clip in the optimiser, not in the gradient"
+
+
+def _clipped(e: Evidence, hints: Hints) -> Found | None:
+    top = float(np.abs(e.A).max())
+    at_top = np.abs(e.a) >= top * (1 - 1e-12)
+    beyond = (np.abs(e.g) > top) & (np.sign(e.g) == np.sign(e.a))
+    if not np.array_equal(at_top & beyond, e.wrong) or (e.wrong.sum() < 2 and not _round(top)):
+        return None
+    text = f"no entry is larger than {top:.6g}, where the right ones go to {np.abs(e.g).max():.3g}"
+    return "clipped", f"{text}: each entry is clipped", "clip in the optimiser, not in the gradient"
+
+
+def _upstream(e: Evidence, hints: Hints) -> Found | None:
+    """The gradient of an output bias is the sum of the upstream over rows: of ones, if ignored."""
+    u = hints.upstream
+    if u is None or u.ndim != 2 or e.A.shape != (u.shape[1],) or np.ptp(e.A) > 1e-12:
+        return None
+    if np.abs(u.sum(axis=0)[[k[0] for k in e.index]] - e.g).max() > e.near:
+        return None
+    text = f"all entries are {e.A.flat[0]:.6g}: the upstream gradient is ignored, as if it were all ones"
+    return "upstream", text, "db = d_outputs.sum(axis=0)"
+
+
+def _transposed(e: Evidence, hints: Hints) -> Found | None:
+    if e.A.ndim != 2 or e.A.shape[0] != e.A.shape[1] or not e.wrong.any():
+        return None
+    turned = np.array([e.A[k[::-1]] for k in e.index])
+    if np.abs(turned - e.g).max() > e.near:
+        return None
+    return "transposed", "it is the transpose of the right one", "x @ W gives dW = x.T @ d_a"
+
+
+def _shifted(e: Evidence, hints: Hints) -> Found | None:
+    """Whether A[i + s] is g[i] along some axis, wherever A is not zero."""
+    for axis, size in enumerate(e.A.shape):
+        for s in (1, -1):
+            pairs = []
+            for k, g in zip(e.index, e.g, strict=True):
+                if 0 <= k[axis] + s < size:
+                    moved = (*k[:axis], k[axis] + s, *k[axis + 1 :])
+                    pairs.append((e.A[moved], g))
+            kept = np.array([p for p in pairs if p[0] != 0 and p[1] != 0]).reshape(-1, 2)
+            if len(kept) < 3 or np.ptp(kept[:, 1]) == 0:
+                continue
+            if np.abs(kept[:, 0] - kept[:, 1]).max() <= e.near:
+                line = ("entry", "row", "column")[axis + (e.A.ndim > 1)] if e.A.ndim < 3 else "slice"
+                text = f"shifted by one: each {line} holds the gradient of its {_side(s)} neighbour"
+                return "shifted", text, "i and i + 1: the row of x_i belongs to x_i"
+    return None
+
+
+def _side(s: int) -> str:
+    return "preceding" if s > 0 else "following"
+
+
+def _mask(e: Evidence, hints: Hints) -> Found | None:
+    if np.any(e.g[e.wrong]) or not e.wrong.any() or e.wrong.all():
+        return None
+    text = (
+        f"{int(e.wrong.sum())} entries on which the loss does not depend have a gradient, all others "
+        "are right: a mask is missing in the backward pass"
+    )
+    return "mask", text, "dW = where(M, x.T @ d_a, 0)"
+
+
+def _terms(e: Evidence, loss: _Loss, hints: Hints) -> Found | None:
+    """Which of the terms of the loss the gradient is the gradient of."""
+    if hints.terms is None:
+        return None
+    order = np.argsort(~e.wrong, kind="stable")[:80]
+    index, a, g = [e.index[k] for k in order], e.a[order], e.g[order]
+    T = np.array([_slopes_of_terms(e, k, loss, hints) for k in index])  # (entries, D)
+    near = max(e.near, 1e-6 * float(np.abs(T).max(initial=0.0)))
+    if np.abs(T.sum(axis=1) - g).max() > near:
+        return None  # terms that do not sum to the loss explain nothing
+    for i in _by_position(T.shape[1], hints):
+        if not np.abs(T[:, i]).max() > near:
+            continue
+        if np.abs(a - T[:, i]).max() <= near:
+            return "last-step", _only(f"that of variable {i}", hints, i), "dW += ..., not dW = ..."
+        if np.abs(a - g + T[:, i]).max() <= near:
+            text = f"the contribution of variable {i}{_place(i, hints)} is left out"
+            return _first_or_last(i, T.shape[1], hints), text, "the sum runs over all variables"
+        if np.abs(a - g - T[:, i]).max() <= near:
+            return "counted-twice", f"the contribution of variable {i} is counted twice", ""
+    return _one_term_a_row(index, a, T, near)
+
+
+def _one_term_a_row(index: list[tuple[int, ...]], a: Array, T: Array, near: float) -> Found | None:
+    """Each row of a shared weight holding the contribution of one variable, where many belong."""
+    rows: dict[int, list[int]] = {}
+    for n, k in enumerate(index):
+        rows.setdefault(k[0], []).append(n)
+    for members in rows.values():
+        off = np.abs(a[members][:, np.newaxis] - T[members]).max(axis=0)
+        if off.min() > near and np.abs(a[members]).max() > near:
+            return None
+    return "last-step", _only("one variable (another for each row)", Hints(), 0), "d_a += ..., not d_a ="
+
+
+def _only(which: str, hints: Hints, i: int) -> str:
+    return f"of the sum over variables only one contribution is there, {which}: only the last step kept"
+
+
+def _slopes_of_terms(e: Evidence, index: tuple[int, ...], loss: _Loss, hints: Hints) -> Array:
+    """The derivative of every term with respect to one entry, (D,)."""
+    assert hints.terms is not None
+    h = 1e-5 * loss.sizes[e.name]
+    ends = []
+    for t in (h, -h):
+        moved = {k: p.copy() for k, p in loss.params.items()}
+        moved[e.name][index] += t
+        ends.append(np.asarray(hints.terms(moved), dtype=np.float64).ravel())
+    return np.asarray((ends[0] - ends[1]) / (2 * h))
+
+
+def _by_position(D: int, hints: Hints) -> list[int]:
+    order = hints.order if hints.order is not None and len(hints.order) == D else np.arange(D)
+    return [int(i) for i in order]
+
+
+def _place(i: int, hints: Hints) -> str:
+    """", the first of the order," and the like."""
+    D = hints.dims
+    kind = _first_or_last(i, D, hints) if D is not None else "one-row"
+    return {"first": ", the first of the order,", "last": ", the last of the order,"}.get(kind, "")
+
+
+def _first_or_last(i: int, D: int, hints: Hints) -> str:
+    """``"first"``, ``"last"`` or ``"one-row"``."""
+    order = _by_position(D, hints)
+    return "first" if i == order[0] else "last" if i == order[-1] else "one-row"
+
+
+def _lines(e: Evidence, hints: Hints) -> Found | None:
+    """One row, column or entry wrong, or the first and the last, and all others right."""
+    for axis, size in enumerate(e.A.shape):
+        lines = np.array([k[axis] for k in e.index])
+        bad = sorted({int(i) for i in lines[e.wrong]})
+        good = set(lines.tolist()) - set(bad)
+        if not bad or len(bad) > 2 or len(good) < max(1, len(bad)) or size < 3:
+            continue
+        D = size if size == hints.dims else None
+        kinds = [_first_or_last(i, size, hints if D else Hints()) for i in bad]
+        if len(bad) == 2 and sorted(kinds) != ["first", "last"]:
+            continue
+        line = ("row", "column")[axis] if e.A.ndim == 2 else "entry"
+        known = {"first": ", the first,", "last": ", the last,", "one-row": ""}
+        names = " and ".join(f"{line} {i}{known[k]}" for i, k in zip(bad, kinds, strict=True))
+        text = f"only {names} is wrong{_line_ratio(e, lines == bad[0])}; all others are right"
+        return kinds[0], text, "the first variable has nothing before it, the last nothing after"
+    return None
+
+
+def _line_ratio(e: Evidence, of: Array) -> str:
+    """What stands in the wrong line."""
+    if not np.any(e.a[of]):
+        return " (all zero)"
+    part = Evidence(e.name, e.A, [k for k, n in zip(e.index, of, strict=True) if n], e.g[of],
+                    e.wrong[of], e.allowed)  # fmt: skip
+    r = _constant_ratio(part)
+    return "" if r is None or len(part.index) < 2 else f" ({r:.4g} times the right one)"
+
+
+def _slope(e: Evidence, everything: Mapping[str, Evidence]) -> Found | None:
+    """A missing derivative of the hidden units leaves directions nearly right, sizes too large."""
+    a, g = float(np.linalg.norm(e.a)), float(np.linalg.norm(e.g))
+    cosine = float(e.a @ e.g) / (a * g) if a and g else 0.0
+    if cosine > 0.85 and a > 3.3 * g:
+        text = f"about {a / g:.2g} times too large, by factors that vary: the derivative of a sigmoid "
+        return "slope", text + "(at most 1/4) is missing?", "d_a = d_h * h * (1 - h)"
+    if cosine > 0.85 and a > 1.05 * g:
+        text = f"about {a / g:.2g} times too large, by factors that vary: the derivative of a hidden "
+        return "slope", text + "unit (at most 1) is missing?", "tanh: d_a = d_h * (1 - h * h)"
+    if cosine > 0.85 and a < 0.3 * g:
+        text = f"about {g / a:.2g} times too small, by factors that vary: a derivative of a sigmoid "
+        return "slope-twice", text + "too many?", "d_a = d_h * h * (1 - h), once; d_logits = p - x"
+    return None
+
+
+def _unknown(e: Evidence, everything: Mapping[str, Evidence]) -> Found:
+    right = [k for k, other in everything.items() if not other.wrong.any()]
+    text = f"{int(e.wrong.sum())} of {len(e.index)} entries are wrong, in no pattern that is known here"
+    if right:
+        text += f"; right are {some(right)}: what these share with the others is right too"
+    return "unknown", text, ""
+
+
+def masked(grads: Mapping[str, Array], hints: Hints) -> list[Cause]:
+    """Entries that the caller declared to be without effect, and that have a gradient."""
+    found = []
+    for name, free in hints.masks.items():
+        if name in grads and grads[name].shape == free.shape:
+            bad = np.argwhere((grads[name] != 0) & ~free)
+            if len(bad):
+                index = tuple(int(i) for i in bad[0])
+                text = f"{name}: {len(bad)} masked entries have a gradient that is not 0"
+                found.append(Cause("mask", text, name, index, "dW = where(M, x.T @ d_a, 0)"))
+    return found

@@ -1,0 +1,335 @@
+"""A student's answer: its functions are called with copies, watched, and compared with definitions.
+
+Whatever goes wrong in the student's code becomes one of three: `NotDone` (a hole is left), `Wrong`
+(with the example that shows it and the likely cause), `Costly` (right, but too much work).
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Rng = np.random.Generator
+Case = tuple[Any, ...]
+
+
+class NotDone(Exception):
+    """There is still a hole where the answer should be."""
+
+
+class Wrong(Exception):
+    """The answer is wrong: a remark of one line, an example that shows it, the likely cause."""
+
+    def __init__(self, remark: str, example: Sequence[str] = (), cause: str = "") -> None:
+        super().__init__(remark)
+        self.remark, self.example, self.cause = remark, list(example), cause
+
+
+class Costly(Wrong):
+    """The answer is right, but works more than it needs to."""
+
+
+class InputRead(Exception):
+    """The answer reads from standard input."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that the student writes, and what it is compared with.
+
+    Parameters
+    ----------
+    name : str
+    returns : tuple of str
+        What the results are called; several if the function returns a tuple.
+    definition : function
+        The specification: the same arguments, the same results, by plain loops.
+    cases : function of a Generator
+        Makes the arguments of each call, from the smallest to the largest.
+    suspects : dict of str to function
+        From what went wrong to a function that goes wrong in this way. An answer that agrees with
+        a suspect on every case, where the definition does not, has made that mistake.
+    rtol, atol : float
+        Each entry may be wrong by ``atol + rtol * abs(entry)``.
+    by_norm : bool
+        An entry may be wrong by ``rtol`` times the norm of its array: for a definition by
+        differences.
+    """
+
+    name: str
+    returns: tuple[str, ...]
+    definition: Callable[..., Any]
+    cases: Callable[[Rng], Iterator[Case]]
+    suspects: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    rtol: float = 1e-9
+    atol: float = 1e-12
+    by_norm: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        """The names of the arguments, as the definition has them."""
+        return list(inspect.signature(self.definition).parameters)
+
+    def close(self, a: Array, b: Array) -> bool:
+        """Whether a is b, within the tolerance of this function."""
+        return bool((self.excess(a, b) <= 1).all())
+
+    def excess(self, a: Array, b: Array) -> Array:
+        """How wrong each entry of a is, with the tolerance as the unit; infinite for a NaN."""
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        size = np.linalg.norm(b) if self.by_norm else np.abs(b)
+        with np.errstate(invalid="ignore"):
+            error = np.where(a == b, 0.0, np.abs(a - b))  # equal infinities are equal
+            allowed = np.broadcast_to(self.atol + self.rtol * size, error.shape)
+            ratio = np.divide(error, allowed, out=np.zeros_like(error), where=error > 0)
+        return np.where(np.isnan(ratio), np.inf, ratio)
+
+
+@dataclass
+class Outcome:
+    """What the answer made of one case; results by name, those that are lists entry by entry."""
+
+    case: Case
+    wanted: dict[str, Array | None]
+    got: dict[str, Array | None] = field(default_factory=dict)
+    error: Wrong | None = None
+
+
+class Answer:
+    """A student's file that has been run.
+
+    Parameters
+    ----------
+    names : dict
+        What the file defines.
+    path : str
+        Where it is, to name lines of it.
+    seed : int
+        Of the student: it changes the data that the answer is graded on, and nothing else.
+    """
+
+    def __init__(self, names: Mapping[str, Any], path: str, seed: int = 0) -> None:
+        self.names, self.path, self.seed = names, path, seed
+        self._outcomes: dict[str, list[Outcome]] = {}
+
+    def rng(self) -> Rng:
+        """Random numbers, the same ones at each call."""
+        return np.random.default_rng(self.seed)
+
+    def call(self, name: str, *args: Any, arguments: Sequence[str] = ()) -> Any:
+        """Call a function of the student's; whatever goes wrong in it becomes `Wrong`."""
+        function = self.names.get(name)
+        if not callable(function):
+            raise Wrong(
+                f"the file has no function {name}",
+                cause=f"{name} was renamed or deleted: the grader looks for it by this name",
+            )
+        given = [copy.deepcopy(a) if _is_data(a) else a for a in args]
+        with watched(self.path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = function(*given)
+        for k, (before, after) in enumerate(zip(args, given, strict=True)):
+            if _is_data(before) and not _same(before, after):
+                which = arguments[k] if k < len(arguments) else f"number {k + 1}"
+                raise Wrong(
+                    f"{name} changes its argument {which}",
+                    cause=f"{which} is written to in place (by += or by assigning to entries), and "
+                    "the caller's array is lost: work on a copy",
+                )
+        return result
+
+    def outcomes(self, function: Function) -> list[Outcome]:
+        """Return what the answer made of each case, computed once for all stages."""
+        if function.name not in self._outcomes:
+            self._outcomes[function.name] = [
+                self._outcome(function, case) for case in function.cases(self.rng())
+            ]
+        return self._outcomes[function.name]
+
+    def _outcome(self, function: Function, case: Case) -> Outcome:
+        wanted = by_name(function.returns, function.definition(*case))
+        outcome = Outcome(case, wanted)
+        try:
+            result = self.call(function.name, *case, arguments=function.arguments)
+            outcome.got = check_form(function, result, wanted)
+        except Wrong as wrong:
+            wrong.example += show_case(function.arguments, case)
+            outcome.error = wrong
+        return outcome
+
+
+class watched:
+    """Turn what the student's code raises into `NotDone` or `Wrong`, with the line it came from."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, (Wrong, NotDone, KeyboardInterrupt)):
+            return
+        if isinstance(error, NotImplementedError):
+            raise NotDone(str(error)) from None
+        raise Wrong(*describe_exception(error, self.path)) from None
+
+
+def describe_exception(error: BaseException, path: str) -> tuple[str, list[str], str]:
+    """Remark, example and cause of an exception of the student's code."""
+    where = []
+    if isinstance(error, SyntaxError):
+        where = [f"line {error.lineno}: {(error.text or '').strip()}"]
+    else:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+        where = [f"line {f.lineno}: {f.line}" for f in frames[-1:]]
+    if isinstance(error, SystemExit):
+        return "the code calls exit()", where, "exit() ends the program: return the result instead"
+    if isinstance(error, MemoryError):
+        cause = "an array of the wrong size, or a list that grows without end"
+        return "asks for more memory than the grader allows", where, cause
+    if isinstance(error, RecursionError):
+        return "RecursionError", where, "a function calls itself without end"
+    if isinstance(error, InputRead):
+        return "the code reads standard input", where, "nobody answers input() here: remove it"
+    message = f"{type(error).__name__}: {error}".split("\n")[0]
+    return message, where, _WHY.get(type(error).__name__, "")
+
+
+_WHY = {
+    "NameError": "a name that is not defined in the file: misspelt, or not imported",
+    "UnboundLocalError": "a name that is used before a value was given to it",
+    "IndexError": "an index runs over the end: is the loop over positions or over variables?",
+}
+
+
+# The form of results: what is returned, how many, of which shape.
+
+
+def by_name(returns: Sequence[str], result: Any) -> dict[str, Array | None]:
+    """Results as arrays by name; the entries of a list get a name each."""
+    results = result if len(returns) > 1 else (result,)
+    arrays: dict[str, Array | None] = {}
+    for name, value in zip(returns, results, strict=True):
+        if isinstance(value, list):
+            arrays |= {f"{name}[{k}]": np.asarray(entry) for k, entry in enumerate(value)}
+        else:
+            arrays[name] = None if value is None else np.asarray(value)
+    return arrays
+
+
+def check_form(
+    function: Function, result: Any, wanted: Mapping[str, Array | None]
+) -> dict[str, Array | None]:
+    """Return results by name, or say what is wrong with their number, types and shapes."""
+    returns = function.returns
+    if result is None:
+        cause = "a function without a return statement returns None"
+        raise Wrong(f"{function.name} returns None", cause=cause)
+    asked = f"({', '.join(returns)})"
+    if len(returns) > 1 and not (isinstance(result, (tuple, list)) and len(result) == len(returns)):
+        got = f"{len(result)} of them" if isinstance(result, tuple) else type(result).__name__
+        raise Wrong(f"should return {asked}, returns {got}", cause="the return statement")
+    results = result if len(returns) > 1 else (result,)
+    arrays: dict[str, Array | None] = {}
+    for name, value in zip(returns, results, strict=True):
+        parts = [key for key in wanted if key == name or key.startswith(f"{name}[")]
+        if parts == [name]:
+            arrays[name] = _check_array(name, value, wanted[name])
+            continue
+        if not isinstance(value, (list, tuple)) or len(value) != len(parts):
+            got = f"{len(value)} entries" if isinstance(value, (list, tuple)) else _kind(value)
+            raise Wrong(
+                f"{name} should be a list of {len(parts)}, is {got}",
+                cause="one array a layer is wanted, the first layer first",
+            )
+        for key, entry in zip(parts, value, strict=True):
+            arrays[key] = _check_array(key, entry, wanted[key])
+    return arrays
+
+
+def _kind(value: Any) -> str:
+    return f"of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
+def _check_array(name: str, value: Any, wanted: Array | None) -> Array | None:
+    if wanted is None:
+        if value is not None:
+            raise Wrong(f"{name} should be None here", cause=f"{name} belongs to an array that is None")
+        return None
+    if value is None:
+        raise Wrong(f"{name} is None", cause=f"{name} was not computed, or not returned")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise Wrong(f"{name} is a list that forms no array", cause="rows differ in length") from None
+    if array.dtype.kind not in "biuf":
+        cause = "an array of numbers is wanted"
+        raise Wrong(f"{name} has dtype {array.dtype}", cause=cause)
+    if array.shape != wanted.shape:
+        message = f"{name} has shape {array.shape}, not {wanted.shape}"
+        raise Wrong(message, cause=_why_shape(name, array, wanted))
+    return array
+
+
+def _why_shape(name: str, array: Array, wanted: Array) -> str:
+    if array.ndim == wanted.ndim and array.shape == wanted.shape[::-1]:
+        return f"{name} is transposed: the order of the factors of a matrix product"
+    if array.ndim == wanted.ndim + 1:
+        return f"{name} has an axis too many: a sum over it is missing"
+    if array.ndim < wanted.ndim:
+        return f"{name} has too few axes: a sum that went over one axis too many, or over all"
+    return "compare with the shapes in the docstring"
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return True
+    return isinstance(value, list) and all(isinstance(v, np.ndarray) for v in value)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(np.array_equal, a, b))
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+# Examples in text.
+
+
+def show_case(arguments: Sequence[str], case: Case) -> list[str]:
+    """The arguments of a call, one a line or a few; what cannot be shown in short is left out."""
+    lines: list[str] = []
+    for name, value in zip(arguments, case, strict=True):
+        if isinstance(value, list) and value and all(isinstance(v, np.ndarray) for v in value):
+            for k, entry in enumerate(value):
+                lines += show(f"{name}[{k}]", entry)
+        elif value is None or isinstance(value, (np.ndarray, int, float, str, list)):
+            lines += show(name, value)
+    return lines
+
+
+def show(name: str, value: Any, width: int = 70) -> list[str]:
+    """``name = value``, continued below itself if it is an array of several rows."""
+    head = f"{name} = "
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f" and np.array_equal(value, np.round(value)):
+            if np.abs(value).max(initial=0) < 1e9:  # not for infinity, of course
+                value = value.astype(np.int64)
+        text = np.array2string(
+            value, precision=4, separator=", ", prefix=head, max_line_width=width, threshold=40,
+            edgeitems=3, suppress_small=bool(np.abs(value).max(initial=0) < 1e4)
+            and bool(np.abs(value)[value != 0].min(initial=1) > 1e-3),
+        )  # fmt: skip
+    else:
+        text = repr(value)
+    return (head + text).split("\n")

@@ -1,0 +1,215 @@
+"""The gradients of a NADE's parameters, by one walk back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pyarsimple.autoregressive import row_blocks
+from pyarsimple.conditionals import sigmoid
+from pyarsimple.exercises.answers import Array, Case, Function, Rng
+from pyarsimple.exercises.cases import bits, numbers, sizes
+from pyarsimple.exercises.grader import Exercise, read_template
+from pyarsimple.exercises.stages import cost, stages_of
+from pyarsimple.models.nade import activate, activate_slope, nade_backward
+
+TEMPLATE = '''\
+"""Exercise nade-backward: the gradients of a NADE's parameters, in O(D H).
+
+    a = c at first; then for each variable i along the order:
+    h = sigmoid(a),   logits[:, i] = V[i] . h + b[i],   a = a + x_i W[i]
+
+S is any number that is computed from the logits; given are d_logits, its
+derivatives by each logit, wanted those by each parameter. Walk back along
+the order. What reaches a at one step comes from two sides: from the logit
+of that step, through h, and from the step after it, through the sum. So
+d_a is carried along as a was, and grows.
+
+    letter   shape    what
+    d_logits (N, D)   derivative of S by the logits
+    x        (N, D)   data, 0.0 or 1.0
+    W, V     (D, H)   weights into and out of the hidden units
+    c        (H,)     biases of the hidden units
+    order    (D,)     order[k] is the variable in position k
+    hidden            always "sigmoid" here (the library also has "relu")
+    keep              always None here (the library's dropout)
+
+    pyarsimple exercises grade nade_backward.py
+    pyarsimple exercises hint nade-backward
+"""
+
+import math
+
+import numpy as np
+
+from pyarsimple.conditionals import sigmoid
+
+EXERCISE = "nade-backward"
+
+# The definition: how much S changes when one number does, by differences.
+
+
+def S(d_logits, x, W, c, V, b, order):
+    total = 0.0
+    for n in range(len(x)):
+        a = [float(a_k) for a_k in c]
+        for i in order:
+            h = [1 / (1 + math.exp(-a_k)) for a_k in a]
+            logit = b[i] + sum(v * h_k for v, h_k in zip(V[i], h))
+            total += d_logits[n, i] * logit
+            a = [a_k + x[n, i] * w for a_k, w in zip(a, W[i])]
+    return total
+
+
+def slow_nade_backward(d_logits, x, W, c, V, order, hidden, keep):
+    parameters = [W.copy(), c.copy(), V.copy(), np.zeros(len(W))]
+    gradients = []
+    for p in parameters:
+        gradient = np.zeros(p.shape)
+        for index in np.ndindex(p.shape):
+            value, change = p[index], []
+            for step in (1e-5, -1e-5):
+                p[index] = value + step
+                change.append(S(d_logits, x, *parameters, order))
+            p[index] = value
+            gradient[index] = (change[0] - change[1]) / 2e-5
+        gradients.append(gradient)
+    return tuple(gradients)
+
+
+# Your turn.
+
+
+def nade_backward(d_logits, x, W, c, V, order, hidden, keep):
+    """Gradients (dW, dc, dV, db) of S: shapes (D, H), (H,), (D, H), (D,).
+
+    About 16 lines: a walk along the order that keeps every h, and a walk
+    back. Error to expect: 1e-9, the differences' own; allowed are 1e-6.
+    """
+    raise NotImplementedError("fill me in: nade_backward, about 16 lines")
+'''
+
+HINTS = (
+    "Walk forward first, and keep h (N, H) of each step in a list. Begin with what is local: db "
+    "and dV need only d_logits and h.",
+    "Walking back, d_a (N, H) is the derivative by the activation AFTER the current variable i was "
+    "added. So W[i] gets x[:, i] @ d_a first; only then does d_a receive what comes from the logit "
+    "of i, which is d_logits[:, i] times V[i] times the slope of the sigmoid, h * (1 - h).",
+    "for i, h in zip(order[::-1], states[::-1]): dW[i] = x[:, i] @ d_a; dV[i] = d_logits[:, i] @ h; "
+    "d_a += np.multiply.outer(d_logits[:, i], V[i]) * h * (1 - h). After the loop: "
+    "dc = d_a.sum(axis=0); db = d_logits.sum(axis=0).",
+)
+
+_names = read_template(TEMPLATE)
+
+
+def _cases(rng: Rng) -> Iterator[Case]:
+    for size, order in sizes():
+        N, D, H, plain = size
+        W, V = numbers(rng, D, H, plain=plain), numbers(rng, D, H, plain=plain)
+        c, d_logits = numbers(rng, H, plain=plain), numbers(rng, N, D, plain=plain)
+        yield d_logits, bits(rng, size), W, c, V, order, "sigmoid", None
+
+
+def _wrong(
+    d_logits: Array, x: Array, W: Array, c: Array, V: Array, order: Array, hidden: str, keep: Any,
+    **how: Any,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+    """The backward of NADE with the mistakes named in ``how``."""
+    order = np.arange(len(W)) if how.get("natural") else order
+    a = np.tile(c, (len(x), 1))
+    states = []
+    for i in order:
+        if how.get("late"):
+            a += np.multiply.outer(x[:, i], W[i])
+        states.append(sigmoid(a))
+        if not how.get("late"):
+            a += np.multiply.outer(x[:, i], W[i])
+    dW, dV, d_a = np.zeros_like(W), np.zeros_like(V), np.zeros_like(a)
+    walk = list(zip(order, states, strict=True))
+    for i, h in walk if how.get("onwards") else walk[::-1]:
+        slope = {"none": 1.0, "tanh": 1 - h * h, "of_h": sigmoid(h) * sigmoid(-h)}
+        d_h = np.multiply.outer(d_logits[:, i], V[i])
+        new = d_h * slope.get(how.get("slope", ""), h * (1 - h))
+        if not how.get("self"):
+            dW[i] = x[:, i] @ d_a
+        d_a = new if how.get("step") else d_a + new
+        if how.get("self"):
+            dW[i] = x[:, i] @ d_a
+        if how.get("no_x"):
+            dW[i] = (d_a - new).sum(axis=0)
+        dV[i] = d_logits[:, i] @ h
+    return dW, d_a.sum(axis=0), dV, d_logits.sum(axis=0)
+
+
+def _suspect(**how: Any) -> Any:
+    return lambda *args: _wrong(*args, **how)
+
+
+def _scaled(*factors: Any) -> Any:
+    def suspect(d_logits: Array, *args: Any) -> tuple[Any, ...]:
+        grads = _wrong(d_logits, *args)
+        return tuple(f(g, len(d_logits)) for f, g in zip(factors, grads, strict=True))
+
+    return suspect
+
+
+GRADIENTS = Function(
+    "nade_backward",
+    ("dW", "dc", "dV", "db"),
+    _names["slow_nade_backward"],
+    _cases,
+    {
+        "the derivative of the sigmoid is missing: d_h must be multiplied by h * (1 - h)":
+            _suspect(slope="none"),
+        "this is the slope of tanh, 1 - h * h; that of the sigmoid is h * (1 - h)":
+            _suspect(slope="tanh"),
+        "the sigmoid is applied to h again: h is sigmoid(a) already, its slope is h * (1 - h)":
+            _suspect(slope="of_h"),
+        "only one step is accumulated: d_a must be added to (+=) along the walk, since W and c are "
+        "used by every later variable": _suspect(step=True),
+        "d_a already holds variable i's own logit when dW[i] is taken: x_i does not reach its own "
+        "logit, so dW[i] comes first": _suspect(self=True),
+        "the walk goes the wrong way: d_a must be collected from the last variable to the first":
+            _suspect(onwards=True),
+        "x has no part in dW: a row with x_i = 0 does not use W[i]": _suspect(no_x=True),
+        "the hidden states are one step late: h of variable i must not have x_i in it yet":
+            _suspect(late=True),
+        "order is ignored: the walk goes 0, 1, 2, ...": _suspect(natural=True),
+        "the sign is turned: the minus of the loss is in d_logits already":
+            _scaled(*[lambda g, N: -g] * 4),
+        "divided by N: d_logits already holds the 1/N of a mean": _scaled(*[lambda g, N: g / N] * 4),
+        "all zeros: it was made, and never filled": _scaled(*[lambda g, N: 0 * g] * 4),
+    },
+    by_norm=True, rtol=1e-6, atol=1e-9,
+)  # fmt: skip
+
+
+def _large(D: int) -> Case:
+    rng = np.random.default_rng(0)
+    W, V = rng.normal(size=(2, D, 8))
+    x = rng.integers(2, size=(3, D)).astype(float)
+    return rng.normal(size=(3, D)), x, W, np.ones(8), V, np.arange(D), "sigmoid", None
+
+
+EXERCISE = Exercise(
+    name="nade-backward",
+    title="the gradients of a NADE's parameters, in O(D H)",
+    teaches="backpropagation through a sum that is carried along",
+    minutes=45,
+    template=TEMPLATE,
+    hints=HINTS,
+    stages=(
+        *stages_of(GRADIENTS, (3, 2, 2, 1)),
+        cost(
+            "nade_backward", _large, 1,
+            cause="something is summed from nothing for each variable; d_a of one step is that of "
+            "the step after it plus one term",
+        ),
+    ),
+    solution=(activate, activate_slope, row_blocks, nade_backward),
+    imports="import numpy as np\n\nfrom pyarsimple.autoregressive import row_blocks\n"
+    "from pyarsimple.models.nade import activate, activate_slope",
+)  # fmt: skip

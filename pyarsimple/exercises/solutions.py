@@ -1,0 +1,122 @@
+"""The solutions that stand nowhere else in the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple.conditionals import softplus
+from pyarsimple.orders import precedes
+
+Array = npt.NDArray[Any]
+
+
+def log_sigmoid(z: Array) -> Array:
+    """log(1 / (1 + exp(-z))), without overflow and exact in both tails."""
+    return -softplus(-z)
+
+
+def all_bits(D: int) -> Array:
+    """All of {0, 1}^D, (2^D, D), counting upwards: the last bit changes fastest."""
+    return np.array(list(product([0, 1], repeat=D)))
+
+
+def log_conditionals(table: Array, x: Array) -> Array:
+    """log p(x_i | x_<i) of each bit, (N, D), from the table of p, (2, 2, ..., 2)."""
+    N, D = x.shape
+    log_p = np.empty((N, D))
+    for n in range(N):
+        p = table
+        for i in range(D):
+            before = p.sum()  # p(x_<i)
+            p = p[x[n, i]]
+            log_p[n, i] = np.log(p.sum() / before)
+    return log_p
+
+
+def numeric_gradient(f: Callable[[Array], float], x: Array, step: float) -> Array:
+    """Central differences of f at x, the shape of x."""
+    gradient = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[index] += step
+        down[index] -= step
+        gradient[index] = (f(up) - f(down)) / (2 * step)
+    return gradient
+
+
+def best_step(f: Callable[[Array], float], x: Array, gradient: Array, steps: Array) -> float:
+    """The step whose differences come closest to the true gradient, in the norm."""
+    errors = [np.linalg.norm(numeric_gradient(f, x, step) - gradient) for step in steps]
+    return float(steps[np.argmin(errors)])
+
+
+def chi_square(x: Array, p: Array) -> float:
+    """Pearson's statistic of samples x (n, D) against the probabilities p of all 2^D rows."""
+    n, D = x.shape
+    index = x.astype(int) @ (2 ** np.arange(D)[::-1])  # rows count upwards: the last bit is 1
+    counts = np.bincount(index, minlength=2**D)
+    return float(((counts - n * p) ** 2 / (n * p)).sum())
+
+
+def categorical_log_p(logits: Array, x: Array) -> Array:
+    """log p(x_i | x_<i), (N, D), from logits (N, D, K) and classes x (N, D)."""
+    top = logits.max(axis=2, keepdims=True)
+    log_sum = np.log(np.exp(logits - top).sum(axis=2, keepdims=True))
+    log_p = logits - top - log_sum  # (N, D, K)
+    return np.take_along_axis(log_p, x[:, :, np.newaxis], axis=2)[:, :, 0]
+
+
+def categorical_d_logits(logits: Array, x: Array, scale: float) -> Array:
+    """The gradient of -scale * sum(log p): scale * (p - one_hot(x)), (N, D, K)."""
+    e = np.exp(logits - logits.max(axis=2, keepdims=True))
+    p = e / e.sum(axis=2, keepdims=True)
+    one_hot = np.arange(logits.shape[2]) == x[:, :, np.newaxis]
+    result: Array = scale * (p - one_hot)
+    return result
+
+
+def mixture_log_p(log_w: Array, mean: Array, log_s: Array, x: Array) -> Array:
+    """log sum_k w_k N(x; mean_k, s_k), (N,), from (N, K) each; the log_w need not be normalised."""
+    z = (x[:, np.newaxis] - mean) * np.exp(-log_s)
+    log_joint = log_w - log_s - z**2 / 2 - np.log(2 * np.pi) / 2  # (N, K)
+    return np.logaddexp.reduce(log_joint, axis=1) - np.logaddexp.reduce(log_w, axis=1)
+
+
+def mixture_gradient(
+    log_w: Array, mean: Array, log_s: Array, x: Array
+) -> tuple[Array, Array, Array]:
+    """The gradient of -sum(log p) with respect to log_w, mean and log_s, (N, K) each."""
+    z = (x[:, np.newaxis] - mean) * np.exp(-log_s)
+    log_joint = log_w - log_s - z**2 / 2
+    r = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1)[:, np.newaxis])  # who did it
+    w = np.exp(log_w - np.logaddexp.reduce(log_w, axis=1)[:, np.newaxis])
+    return w - r, -r * z * np.exp(-log_s), r * (1 - z**2)
+
+
+def mixture_over_orders(log_p: Array) -> Array:
+    """log of the mean probability, (N,), from log p(x) under each of M orders, (M, N)."""
+    top = log_p.max(axis=0)
+    result: Array = top + np.log(np.exp(log_p - top).mean(axis=0))
+    return result
+
+
+def find_leaks(
+    conditionals: Callable[[Array], Array], D: int, order: Array, rng: np.random.Generator
+) -> set[tuple[int, int]]:
+    """All (i, j) such that conditional i changes with x_j although x_j is not before x_i."""
+    allowed = precedes(order)
+    leaks = set()
+    x = all_bits(D) if D <= 10 else rng.integers(2, size=(1000, D))
+    x = x.astype(float)
+    before = conditionals(x)
+    for j in range(D):
+        changed = x.copy()
+        changed[:, j] = 1 - x[:, j]
+        moved = (conditionals(changed) != before).any(axis=0)
+        leaks |= {(int(i), j) for i in np.flatnonzero(moved) if not allowed[i, j]}
+    return leaks

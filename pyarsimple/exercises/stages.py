@@ -1,0 +1,231 @@
+"""The stages that most exercises share: shapes, values, silence at extremes, dependences, cost."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyarsimple.exercises.answers import (
+    Answer,
+    Array,
+    Case,
+    Costly,
+    Function,
+    Outcome,
+    Wrong,
+    by_name,
+    show,
+    show_case,
+    watched,
+)
+from pyarsimple.exercises.counting import count
+from pyarsimple.exercises.grader import Stage
+
+
+def stages_of(
+    function: Function, points: float | Sequence[float], group: str = ""
+) -> tuple[Stage, ...]:
+    """A stage for the shapes (1 point), and one for each result of the function."""
+    weights = [points] if isinstance(points, (int, float)) else list(points)
+    many = len(function.returns) > 1
+    return (
+        shapes(function, group=group),
+        *(
+            values(function, weight, name, stage=name if many else "values", group=group)
+            for name, weight in zip(function.returns, weights, strict=True)
+        ),
+    )
+
+
+def shapes(function: Function, points: float = 1, group: str = "") -> Stage:
+    """The function runs on every case, and what it returns has the right form."""
+
+    def judge(answer: Answer) -> str:
+        outcomes = answer.outcomes(function)
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+        last = outcomes[-1].wanted
+        forms = [f"{name} {a.shape}" for name, a in last.items() if a is not None]
+        return ", ".join(forms)
+
+    return Stage("shapes", points, judge, group=group, gate=True)
+
+
+def values(
+    function: Function, points: float, name: str, *, stage: str = "values", group: str = ""
+) -> Stage:
+    """One result of the function agrees with the definition on every case."""
+
+    def judge(answer: Answer) -> str:
+        outcomes = answer.outcomes(function)
+        bad = [outcome for outcome in outcomes if _excess(function, outcome, name) > 1]
+        if not bad:
+            return f"{len(outcomes)} cases agree with the definition"
+        raise Wrong(
+            f"{len(bad)} of {len(outcomes)} cases differ from the definition",
+            _example(function, bad[0], name),
+            cause_of(function, outcomes, name),
+        )
+
+    return Stage(stage, points, judge, group=group)
+
+
+def _parts(arrays: Iterable[str], name: str) -> list[str]:
+    return [key for key in arrays if key == name or key.startswith(f"{name}[")]
+
+
+def _excess(function: Function, outcome: Outcome, name: str) -> float:
+    """The largest error of a result, in units of the tolerance."""
+    worst = 0.0
+    for key in _parts(outcome.wanted, name):
+        got, wanted = outcome.got[key], outcome.wanted[key]
+        if got is not None and wanted is not None:
+            worst = max(worst, float(function.excess(got, wanted).max(initial=0)))
+    return worst
+
+
+def _example(function: Function, outcome: Outcome, name: str) -> list[str]:
+    lines = show_case(function.arguments, outcome.case)
+    for key in _parts(outcome.wanted, name):
+        got, wanted = outcome.got[key], outcome.wanted[key]
+        if got is None or wanted is None or function.excess(got, wanted).max(initial=0) <= 1:
+            continue
+        lines += show(f"your {key}", got) + show(f"true {key}", wanted)
+    return lines
+
+
+# The likely cause.
+
+
+def cause_of(function: Function, outcomes: Sequence[Outcome], name: str) -> str:
+    """The sentence of the suspect that agrees with the answer on every case, or what can be seen."""
+    for cause, suspect in function.suspects.items():
+        if _has_done(function, outcomes, name, suspect):
+            return cause
+    for outcome in outcomes:
+        for key in _parts(outcome.wanted, name):
+            got, wanted = outcome.got[key], outcome.wanted[key]
+            if got is None or wanted is None or function.excess(got, wanted).max(initial=0) <= 1:
+                continue
+            seen = what_is_seen(key, got, wanted, function)
+            if seen:
+                return seen
+    return ""
+
+
+def _has_done(
+    function: Function, outcomes: Sequence[Outcome], name: str, suspect: Callable[..., Any]
+) -> bool:
+    for outcome in outcomes:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = by_name(function.returns, suspect(*outcome.case))
+        for key in _parts(outcome.wanted, name):
+            a, b = outcome.got[key], made[key]
+            if a is None or b is None or a.shape != b.shape:
+                return False
+            if not np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True):
+                return False
+    return True
+
+
+def what_is_seen(name: str, got: Array, wanted: Array, function: Function) -> str:
+    """What can be said of a wrong array without knowing how it was made."""
+    if not np.isfinite(np.asarray(got, np.float64)).all():
+        return f"{name} has entries that are infinite or not a number: an overflow, or 0/0"
+    if got.dtype.kind in "iu" and wanted.dtype.kind == "f":
+        return f"{name} holds whole numbers: it was made with an integer dtype, which cuts decimals"
+    if not np.asarray(got).any():
+        return f"{name} is all zeros: it was made, and never filled"
+    wrong = function.excess(got, wanted) > 1
+    places = []
+    for axis in range(wrong.ndim):
+        others = tuple(k for k in range(wrong.ndim) if k != axis)
+        lines = wrong.any(axis=others)
+        if lines.size > 2 and lines.sum() == 1:
+            places.append(f"index {int(np.argmax(lines))} of axis {axis}")
+    where = f" only at {' and '.join(places)}" if places else ""
+    return f"none of the usual ones; {name} is wrong{where}" if places else ""
+
+
+# Further promises.
+
+
+def extremes(
+    function: Function, cases: Iterable[Case], points: float, group: str = ""
+) -> Stage:
+    """At extreme arguments the function stays exact, and silent."""
+    cases = list(cases)
+
+    def judge(answer: Answer) -> str:
+        for case in cases:
+            wanted = by_name(function.returns, function.definition(*case))
+            example = show_case(function.arguments, case)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                got = by_name(function.returns, _call_loudly(answer, function, case))
+            for key, array in wanted.items():
+                value = got[key]
+                if array is None or value is None or value.shape != array.shape:
+                    raise Wrong(f"{key} has another shape here", example)
+                if function.excess(value, array).max(initial=0) > 1:
+                    lines = example + show(f"your {key}", value) + show(f"true {key}", array)
+                    raise Wrong("not exact here", lines, _why_extreme(value, array))
+            if caught:
+                raise Wrong(
+                    f"warns: {caught[0].message}",
+                    example,
+                    "exp() of a large number is computed, even if np.where drops it afterwards: "
+                    "take exp of -abs(z) only",
+                )
+        return "exact and silent for arguments up to 1000"
+
+    return Stage("extremes", points, judge, group=group)
+
+
+def _call_loudly(answer: Answer, function: Function, case: Case) -> Any:
+    with watched(answer.path):
+        return answer.names[function.name](*[np.copy(a) if isinstance(a, np.ndarray) else a for a in case])
+
+
+def _why_extreme(got: Array, wanted: Array) -> str:
+    if np.isnan(got).any():
+        return "inf/inf or inf - inf: exp() of a large number overflows"
+    if np.isinf(got).any():
+        return "log(0), or exp() of a large number: rewrite with exp(-abs(z)) and log1p"
+    if np.any((got == 0) & (wanted != 0)):
+        return "1 + exp(-z) is exactly 1 for a large z, and its log 0: use log1p"
+    return "the probability is clipped, or digits are lost in 1 + exp(-z): use log1p, and no clipping"
+
+
+def cost(
+    function: str,
+    make_case: Callable[[int], Case],
+    points: float,
+    *,
+    growth: int = 1,
+    cause: str,
+    sizes: tuple[int, int, int] = (12, 24, 48),
+    letter: str = "D",
+) -> Stage:
+    """The work grows no faster than ``letter ** growth``; more is right, and told so."""
+
+    def judge(answer: Answer) -> str:
+        work = []
+        for size in sizes:
+            with watched(answer.path), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                work.append(count(answer.names[function], make_case(size), answer.path))
+        power = math.log2(work[2] / work[1]) / math.log2(sizes[2] / sizes[1])
+        told = f"operations grow like {letter}^{power:.1f}"
+        if power > growth + 0.45:
+            lines = [f"{letter} = {s:3d}: {w:9,d} operations" for s, w in zip(sizes, work, strict=True)]
+            raise Costly(f"{told}: right, but {letter}^{growth} is enough", lines, cause)
+        return f"{told}, as they should"
+
+    return Stage("cost", points, judge, last=True)

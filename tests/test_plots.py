@@ -1,0 +1,239 @@
+"""Pictures show the numbers that they were given, and nothing of Matplotlib's own state changes."""
+
+import io
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import pyarsimple
+from pyarsimple import datasets, plots
+
+pytest.importorskip("matplotlib")
+
+
+def png(figure):
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def images_of(ax):
+    return [np.ma.filled(image.get_array().astype(float), np.nan) for image in ax.images]
+
+
+def lines_of(ax):
+    return {line.get_label(): line for line in ax.lines}
+
+
+def texts_of(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def curves(train, valid=(), best=0):
+    return SimpleNamespace(train_nll=list(train), valid_nll=list(valid), best_epoch=best)
+
+
+@pytest.fixture
+def bits():
+    return (np.random.default_rng(5).random((7, 12)) < 0.4).astype(np.uint8)
+
+
+def test_no_display_and_nothing_global():
+    script = """if True:
+        import io, sys
+        from pyarsimple import plots
+        assert "matplotlib" not in sys.modules
+        figure = plots.samples({"a": [[0, 1, 1, 0]]}, (2, 2))
+        import matplotlib
+        before = dict(matplotlib.rcParams)
+        figure.savefig(io.BytesIO())
+        plots.dependency_matrix([[0]]).savefig(io.BytesIO())
+        assert dict(matplotlib.rcParams) == before
+        from matplotlib import _pylab_helpers
+        assert not _pylab_helpers.Gcf.figs
+    """
+    env = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "WAYLAND_DISPLAY"}}
+    env |= {"MPLBACKEND": "tkagg", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, env=env)
+
+
+def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "pyarsimple\[demo\]"'):
+        plots.samples({"a": [[0, 1]]}, (1, 2))
+
+
+def test_tile_puts_each_image_in_its_place():
+    images = 1 + np.arange(5 * 2 * 3).reshape(5, 2, 3)
+    canvas = plots.tile(images, 2)
+    assert canvas.shape == (3 * (2 + 1) + 1, 2 * (3 + 1) + 1)
+    for k, image in enumerate(images):
+        top, left = 1 + k // 2 * 3, 1 + k % 2 * 4
+        np.testing.assert_array_equal(canvas[top : top + 2, left : left + 3], image)
+    assert np.isfinite(canvas).sum() == images.size  # gaps, and the sixth place, are empty
+
+
+def test_samples_draws_the_first_images_of_each_title(bits):
+    real = np.eye(12)[:3]
+    figure = plots.samples({"real": real, "drawn": bits}, (3, 4), rows=2, columns=3)
+    assert [ax.get_title() for ax in figure.axes] == ["real", "drawn"]
+    for ax, x in zip(figure.axes, (real, bits), strict=True):
+        (shown,) = images_of(ax)
+        np.testing.assert_array_equal(shown, plots.tile(x[:6].reshape(-1, 3, 4), 3))
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_samples_of_no_rows_is_an_empty_panel():
+    (shown,) = images_of(plots.samples({"": np.empty((0, 4))}, (2, 2)).axes[0])
+    assert np.isnan(shown).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda x: plots.samples({}, (3, 4)), "at least one title"),
+        (
+            lambda x: plots.samples({"nade": x}, (3, 5)),
+            r"images\['nade'\] must have shape \(N, 15\)",
+        ),
+        (lambda x: plots.samples({"nade": x[0]}, (3, 4)), r"got \(12,\)"),
+        (lambda x: plots.conditional_maps({}, x, (3, 4)), "0 models"),
+        (lambda x: plots.conditional_maps({"m": None}, x[:0], (3, 4)), "0 examples"),
+        (lambda x: plots.conditional_maps({"m": None}, x, (2, 4)), r"x must have shape \(N, 8\)"),
+        (lambda x: plots.dependency_matrix(x), r"square matrix .* got shape \(7, 12\)"),
+    ],
+)
+def test_errors_name_the_argument(call, says, bits):
+    with pytest.raises(ValueError, match=says):
+        call(bits)
+
+
+def test_learning_curves_show_both_splits_and_mark_the_best_epoch():
+    history = curves([9.0, 7.0, 6.0, 5.5], [9.5, 8.0, 7.25, 7.5], best=3)
+    figure = plots.learning_curves({"NADE": history, "MADE": curves([8.0, 6.5], [8.5, 7.0], 2)})
+    (ax,) = figure.axes
+    training, validation, best = ax.lines[:3]
+    np.testing.assert_array_equal(training.get_xydata(), [[1, 9], [2, 7], [3, 6], [4, 5.5]])
+    np.testing.assert_array_equal(validation.get_ydata(), history.valid_nll)
+    np.testing.assert_array_equal(best.get_xydata(), [[3, 7.25]])
+    assert training.get_linestyle() != validation.get_linestyle()
+    assert training.get_color() == validation.get_color() != ax.lines[3].get_color()
+    assert texts_of(ax) == ["NADE  7.25", "MADE  7.00"]
+    assert "nats" in ax.get_ylabel()
+    assert ax.get_xlabel() == "epoch"
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["training", "validation", "best epoch, kept"]
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_learning_curves_cut_off_the_start_but_nothing_that_was_learnt():
+    steep = [400.0, 90.0, *np.linspace(30, 20, 20)]
+    (ax,) = plots.learning_curves({"m": curves(steep, steep, 22)}).axes
+    low, high = ax.get_ylim()
+    assert low < 20
+    assert 25 < high < 60
+
+
+def test_learning_curves_draw_levels_to_compare_with():
+    figure = plots.learning_curves({"m": curves([9, 5], [9, 6], 2)}, references={"bits": 25.2})
+    (ax,) = figure.axes
+    assert [25.2, 25.2] in [list(line.get_ydata()) for line in ax.lines]
+    assert "bits  25.20" in texts_of(ax)
+    assert ax.get_ylim()[1] > 25.2
+
+
+@pytest.mark.parametrize("history", [curves([]), curves([3.0]), curves([3.0, 2.0])])
+def test_learning_curves_without_validation(history):
+    figure = plots.learning_curves({"m": history})
+    (ax,) = figure.axes
+    assert len(ax.lines) == 1
+    assert len(ax.get_legend().get_texts()) == 1
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_learning_curves_survive_what_diverged():
+    (ax,) = plots.learning_curves({"m": curves([9, np.nan, np.inf], [9, 8, np.nan], 2)}).axes
+    assert np.isfinite(ax.get_ylim()).all()
+
+
+def test_learning_curves_go_into_the_axes_given():
+    figure = plots.new_figure(3, 2)
+    left, right = figure.subplots(1, 2)
+    assert plots.learning_curves({"m": curves([2, 1])}, ax=right) is figure
+    assert right.lines
+    assert not left.lines
+
+
+def test_a_history_plots_itself(bits):
+    model = pyarsimple.FVSBN(12, rng=0)
+    history = pyarsimple.fit(model, bits, bits, max_epochs=3, rng=0)
+    (ax,) = history.plot().axes
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), history.valid_nll)
+    np.testing.assert_array_equal(ax.lines[2].get_xdata(), [history.best_epoch])
+
+
+def test_conditional_maps_show_conditionals_and_log_probabilities(bits):
+    models = {
+        "NADE": pyarsimple.NADE(12, 5, rng=0, order=[4, 2, 0, 1, 3, 5, 6, 11, 8, 9, 10, 7]),
+        "FVSBN": pyarsimple.FVSBN(12, rng=1),
+    }
+    figure = plots.conditional_maps(models, bits[:2], (3, 4))
+    axes = np.reshape(figure.axes[:6], (2, 3))  # and the colour bar
+    assert [ax.get_title() for ax in axes[0]] == ["data", "NADE", "FVSBN"]
+    assert len(figure.axes) == 7
+    for row in range(2):
+        np.testing.assert_array_equal(images_of(axes[row, 0])[0], bits[row].reshape(3, 4))
+        for ax, model in zip(axes[row, 1:], models.values(), strict=True):
+            wanted = model.conditionals(bits)[row].reshape(3, 4)
+            np.testing.assert_array_equal(images_of(ax)[0], wanted)
+            assert texts_of(ax) == [f"log p = {model.log_prob(bits)[row]:.1f} nats"]
+            assert ax.images[0].get_clim() == (0, 1)
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_conditional_maps_outline_the_pixels_that_are_on(bits):
+    image = bits[0].reshape(3, 4)
+    figure = plots.conditional_maps({"m": pyarsimple.FVSBN(12, rng=0)}, bits[:1], (3, 4))
+    drawn = {
+        tuple(map(tuple, np.sort(segment, axis=0).tolist()))
+        for collection in figure.axes[1].collections
+        for segment in collection.get_segments()
+    }
+    on = {(i, j) for i in range(3) for j in range(4) if image[i, j]}
+    wanted = set()
+    for i, j in on:  # a pixel (row i, column j) covers i - 0.5 .. i + 0.5, j - 0.5 .. j + 0.5
+        for di, dj in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+            if (i + di, j + dj) not in on:
+                y, x = i + di / 2, j + dj / 2
+                wanted.add(((x - abs(di) / 2, y - abs(dj) / 2), (x + abs(di) / 2, y + abs(dj) / 2)))
+    assert drawn == wanted
+
+
+def test_dependency_matrix_is_drawn_as_it_is():
+    model = pyarsimple.MADE(5, (7,), order=[1, 2, 0, 4, 3], rng=0)
+    figure = plots.dependency_matrix(model.dependencies(), title="MADE")
+    (ax,) = figure.axes
+    np.testing.assert_array_equal(images_of(ax)[0], model.dependencies())
+    assert ax.get_title() == "MADE"
+    assert "depends" in ax.get_ylabel()
+
+
+def test_colours_are_all_different():
+    assert len(set(plots.COLOURS)) == len(plots.COLOURS) >= 7
+
+
+def test_pictures_of_real_digits_are_large_enough_to_see():
+    pytest.importorskip("sklearn")
+    from matplotlib.image import imread
+
+    data = datasets.digits()
+    figure = plots.samples({"digits": data.test, "same": data.test}, data.image_shape)
+    pixels = imread(io.BytesIO(png(figure)))
+    height, width = pixels.shape[:2]
+    assert width >= 2 * 6 * 8 * 4  # at least four pixels of the screen for one of a digit
+    assert height > width * 10 / 12
+    assert pixels[..., :3].std() > 0.1
