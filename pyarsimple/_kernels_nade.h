@@ -10,41 +10,36 @@
  * Blocks and tiles depend on the sizes alone, and everything is added up in a fixed order.
  */
 
-/* Load n_vecs vecs, of which `width` numbers exist: the rest is zeros. `end` is the array's. */
-#define load_units NAME(load_units)
-INLINE void load_units(vec *v, const real *p, ptrdiff_t width, const real *end, const int n_vecs)
+/* A row's block of hidden units as whole vecs: where it is, or, if it is the last block and some units are
+ * missing, a copy in `buffer` (which had zeros in it). `end` is where the row's array ends. */
+#define whole_block NAME(whole_block)
+INLINE const real *whole_block(const real *p, ptrdiff_t width, ptrdiff_t block, const real *end,
+                               real *buffer)
 {
-    if (width >= n_vecs * LANES) {
-        UNROLL
-        for (int k = 0; k < n_vecs; k++)
-            v[k] = v_load(p + k * LANES);
-    } else {
-        UNROLL
-        for (int k = 0; k < n_vecs; k++) {
-            ptrdiff_t left = width - k * LANES;
-            v[k] = left >= LANES ? v_load(p + k * LANES)
-                 : left > 0      ? v_load_part(p + k * LANES, left, end)
-                                 : (vec){0};
-        }
-    }
+    ptrdiff_t k = 0;
+    if (width >= block)
+        return p;
+    for (; k + LANES <= width; k += LANES)
+        v_store(buffer + k, v_load(p + k));
+    if (k < width)
+        v_store(buffer + k, v_load_part(p + k, width - k, end));
+    return buffer;
 }
 
-#define store_units NAME(store_units)
-INLINE void store_units(real *p, const vec *v, ptrdiff_t width, const int n_vecs)
+/* And back: write what exists of a block. */
+#define store_block NAME(store_block)
+INLINE void store_block(real *p, const vec *v, ptrdiff_t width, const int n_vecs)
 {
     if (width >= n_vecs * LANES) {
         UNROLL
         for (int k = 0; k < n_vecs; k++)
             v_store(p + k * LANES, v[k]);
     } else {
+        real buffer[8 * LANES];
         UNROLL
-        for (int k = 0; k < n_vecs; k++) {
-            ptrdiff_t left = width - k * LANES;
-            if (left >= LANES)
-                v_store(p + k * LANES, v[k]);
-            else if (left > 0)
-                v_store_part(p + k * LANES, v[k], left);
-        }
+        for (int k = 0; k < n_vecs; k++)
+            v_store(buffer + k * LANES, v[k]);
+        memcpy(p, buffer, (size_t)width * sizeof(real));
     }
 }
 

@@ -238,6 +238,10 @@ class AutoregressiveModel(ABC):
         listed = "".join(f", {k}={v!r}" for k, v in settings.items())
         return f"{type(self).__name__}({self.n_dims}{listed})"
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.order.flags.writeable = False  # pickle and copy forget that
+
     def _features(self, x: Array) -> Array:
         return np.ascontiguousarray(x, dtype=self.dtype)
 

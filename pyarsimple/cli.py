@@ -154,7 +154,6 @@ def _run_demo(args: argparse.Namespace) -> int:
 # train
 
 TRAIN: Arguments = (
-    ("--model", "one of %(choices)s", {"required": True, "choices": list(MODELS), "metavar": "M"}),
     *DATA,
     ("--out", "folder for what it writes", {"required": True, "metavar": "DIR"}),
     (
@@ -251,7 +250,8 @@ THREADS: Arguments = (
 
 
 def _add_train(parser: Parser) -> None:
-    _add(parser, TRAIN)
+    models = {"required": True, "choices": list(MODELS), "metavar": "NAME"}
+    _add(parser, (("--model", "one of %(choices)s", models), *TRAIN))
     _add(parser.add_argument_group("model"), TRAIN_MODEL)
     _add(parser.add_argument_group("training"), TRAIN_STEPS)
     _add(parser.add_argument_group("run"), (*SEED, *THREADS, *QUIET))
@@ -310,16 +310,15 @@ def make_schedule(text: str) -> Any:
     return kinds[name](value)
 
 
-def load_splits(args: argparse.Namespace, rng: Any) -> Splits:
-    """The data, with a tenth of train held out for validation where the file has no such split."""
+def hold_out(data: Splits, rng: Any) -> Splits:
+    """The data, with a tenth of train held out for validation where there is no such split."""
     from pyarsimple import datasets
 
-    data = datasets.load_file(args.data, binarize=args.binarize, rng=0)
     if data.valid is not None:
         return data
     n = len(data.train)
     if n < 10:
-        raise ValueError(f"--data {args.data!r} has {n} rows: too few to hold out a tenth of them")
+        raise ValueError(f"{data.name} has {n} rows: too few to hold out a tenth for validation")
     # A random tenth, but where that would read into memory what may not fit there.
     shuffle = data.train.nbytes <= MAX_SHUFFLED
     train, valid = datasets.split(data.train, (0.9, 0.1), shuffle=shuffle, rng=rng)
@@ -350,20 +349,19 @@ NO_SETTINGS = (
 )  # fmt: skip
 
 
-def check_folder(args: argparse.Namespace, settings: dict[str, Any], out: Path) -> None:
+def check_folder(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     """Refuse to lose an earlier training, or to continue it with other settings."""
+    out = Path(args.out)
     left = [name for name in ("model.npz", "checkpoint.npz") if (out / name).exists()]
     if not args.resume:
         if left and not args.overwrite:
             raise ValueError(
-                f"{os.fspath(out)!r} holds {left[0]} of an earlier training: continue it with "
-                "--resume, replace it with --overwrite, or choose another --out"
+                f"{args.out!r} holds {left[0]} of an earlier training: continue it with --resume, "
+                "replace it with --overwrite, or choose another --out"
             )
-        for name in ("model.npz", "checkpoint.npz", "history.json", "learning_curves.png"):
-            (out / name).unlink(missing_ok=True)
         return
     if "checkpoint.npz" not in left:
-        raise ValueError(f"nothing to --resume: {os.fspath(out)!r} holds no checkpoint.npz")
+        raise ValueError(f"nothing to --resume: {args.out!r} holds no checkpoint.npz")
     path = out / "settings.json"
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -380,6 +378,18 @@ def check_folder(args: argparse.Namespace, settings: dict[str, Any], out: Path) 
             )
 
 
+def begin_folder(args: argparse.Namespace, settings: dict[str, Any]) -> Path:
+    """The folder, with nothing of an earlier training in it unless that is continued."""
+    from pyarsimple import reports
+
+    out = reports.make_folder(args.out)
+    if not args.resume:
+        for name in ("model.npz", "checkpoint.npz", "history.json", "learning_curves.png"):
+            (out / name).unlink(missing_ok=True)
+    reports.write_text(out / "settings.json", reports.to_json(settings))
+    return out
+
+
 def _shown(value: Any) -> str:
     """A setting as it is typed."""
     if isinstance(value, list):
@@ -390,7 +400,7 @@ def _shown(value: Any) -> str:
 def _run_train(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from pyarsimple import reports
+    from pyarsimple import datasets
     from pyarsimple.training import fit
 
     if args.resume and args.overwrite:
@@ -403,20 +413,20 @@ def _run_train(args: argparse.Namespace) -> int:
         "rng": for_fit,
         **{name: getattr(args, name) for name in FIT},
     }
-    data = load_splits(args, for_split)
+    data = datasets.load_file(args.data, binarize=args.binarize, rng=0)
     model = make_model(args, data.n_dims, (for_model, for_order))
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
     settings["data"] = fingerprint(data, model)
+    check_folder(args, settings)
     closed_form = getattr(model, "fit", None)
-    if closed_form is None:  # no epoch: finds what is wrong before anything is written or replaced
-        fit(model, data.train, data.valid, **{**training, "max_epochs": 0})
-    out = reports.make_folder(args.out)
-    check_folder(args, settings, out)
-    reports.write_text(out / "settings.json", reports.to_json(settings))
     if closed_form is not None:
         closed_form(data.train)
-        _finish(args, model, None, data, out)
+        _finish(args, model, None, data, begin_folder(args, settings))
         return OK
+    data = hold_out(data, for_split)
+    # No epoch: this finds what is wrong before anything is written or replaced.
+    fit(model, data.train, data.valid, **{**training, "max_epochs": 0})
+    out = begin_folder(args, settings)
     with _threads(args.threads):
         return _train(args, model, data, out, training)
 
@@ -507,7 +517,9 @@ def _finish(
 
 
 def _scored(name: str, score: Score) -> str:
-    return f"{name} {score.nll:.3f} +- {score.standard_error:.3f}"
+    from pyarsimple.reports import number
+
+    return f"{name} {number(score.nll, '.3f')} +- {number(score.standard_error, '.3f')}"
 
 
 # evaluate
@@ -539,7 +551,7 @@ def short_names(paths: Sequence[str], width: int = 28) -> list[str]:
         names = list(paths)
     names = [fit_name(name, width) for name in names]
     if len(set(names)) < len(names):
-        names = [fit_name(f"{k}: {name}", width) for k, name in enumerate(names, 1)]
+        names = [f"{k}: {fit_name(name, width - 4)}" for k, name in enumerate(names, 1)]
     return names
 
 

@@ -10,6 +10,7 @@ model says.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import importlib.util
 import io
@@ -17,13 +18,14 @@ import math
 import os
 import re
 import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -261,12 +263,22 @@ def _naming(path: Path) -> Iterator[None]:
     """Make a ValueError that names the file of whatever its bad content leads to."""
     try:
         yield
+    except OSError as error:
+        # The system's own errors pass; what is left says that compressed data are bad, or is about
+        # a place in the file that the file itself led to.
+        if error.errno not in {None, errno.EINVAL} or error.filename is not None:
+            raise
+        _refuse(path, error)
     except (
         ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, EOFError, SyntaxError,
-        struct.error, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile, MemoryError,
+        tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile, MemoryError,
     ) as error:  # fmt: skip
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"cannot load {str(path)!r}: {reason}") from error
+        _refuse(path, error)
+
+
+def _refuse(path: Path, error: Exception) -> NoReturn:
+    reason = str(error) or type(error).__name__
+    raise ValueError(f"cannot load {str(path)!r}: {reason}") from error
 
 
 def _read(path: Path) -> dict[str, Array]:

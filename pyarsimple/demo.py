@@ -5,9 +5,10 @@ All that it writes goes into one folder: a table of likelihoods as JSON, three p
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,18 @@ class Trained:
     scores: dict[str, evaluation.Score]
 
 
+@contextlib.contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Matrices this small gain nothing from more, and lose tenfold where other work is running."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+    else:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+
+
 def _closed_form(model: Any, x: Any, title: str, progress: bool) -> None:
     """Fit what needs no epochs; the bar shows its one step."""
     from tqdm import tqdm
@@ -119,26 +132,20 @@ def train(
     """Make the model of a recipe, train it and score it on every split."""
     for_model, for_fit = rng.spawn(2)
     title = f"{recipe.title:<{max(len(r.title) for r in RECIPES)}}"
-    started = time.perf_counter()
     model = MODELS[recipe.model](data.n_dims, rng=for_model, **recipe.settings)
     history = None
-    if recipe.training is None:
-        _closed_form(model, data.train, title, progress)
-    else:
-        settings = dict(recipe.training)
-        if quick:
-            settings["max_epochs"] = QUICK_EPOCHS
-        history = fit(
-            model,
-            data.train,
-            data.valid,
-            rng=for_fit,
-            progress=title if progress else False,
-            **settings,
-        )
-        if history.stopped == "interrupted":
-            raise KeyboardInterrupt
+    started = time.perf_counter()
+    with _one_blas_thread():
+        if recipe.training is None:
+            _closed_form(model, data.train, title, progress)
+        else:
+            settings = {**recipe.training, "rng": for_fit, "progress": progress and title}
+            if quick:
+                settings["max_epochs"] = QUICK_EPOCHS
+            history = fit(model, data.train, data.valid, **settings)
     seconds = time.perf_counter() - started
+    if history is not None and history.stopped == "interrupted":
+        raise KeyboardInterrupt
     scores = {name: evaluation.evaluate(model, x) for name, x in data.items()}
     return Trained(recipe, model, history, seconds, scores)
 

@@ -152,7 +152,11 @@ def _draw_curves(ax: Axes, name: str, history: Curves, colour: str) -> None:
         value = history.valid_nll[best - 1]
         ax.plot(best, value, "o", markersize=7, markerfacecolor="white", markeredgecolor=colour,
                 markeredgewidth=1.8, zorder=5)  # fmt: skip
-        _label(ax, epochs[-1], history.valid_nll[-1], f"{name}  {value:.2f}".strip(), colour)
+        _label(ax, epochs[-1], history.valid_nll[-1], _scored(name, value), colour)
+
+
+def _scored(name: str, nats: float) -> str:
+    return f"{name}  {nats:.2f}".strip() if abs(nats) < 1e5 else f"{name}  {nats:.1e}".strip()
 
 
 def _label(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
@@ -208,7 +212,7 @@ def learning_curves(
     last = max([len(h.train_nll) for h in histories.values()], default=1)
     for name, level in references.items():
         ax.axhline(level, color=PALE, linewidth=1.2, linestyle=":")
-        _label(ax, last, level, f"{name}  {level:.2f}".strip(), PALE)
+        _label(ax, last, level, _scored(name, level), PALE)
     ax.set_ylim(*_limits(histories, references))
     ax.set_xlim(0, max(last, 2) * 1.01)
     ax.set_xlabel("epoch", fontsize=10, color=INK)

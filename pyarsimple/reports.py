@@ -47,10 +47,15 @@ def table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]) -> 
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
+def number(value: float, spec: str) -> str:
+    """As ``spec`` says, but of what is huge the magnitude only."""
+    return format(value, spec) if abs(value) < 1e9 else format(value, ".1e")
+
+
 def _cell(value: Any, spec: str) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return format(value, spec)
+    return number(value, spec) if isinstance(value, float) else format(value, spec)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import pyarsimple
-from pyarsimple import cli, evaluation, optimizers, reports, storage, twins
+from pyarsimple import cli, datasets, evaluation, optimizers, reports, storage, twins
 from pyarsimple.cli import main
 from pyarsimple.models import MODELS
 
@@ -143,7 +143,7 @@ MISTAKES = {
     "train --model nade --data text.npz --out x": "cannot load",
     "train --model nade --data grey.npy --out x": "train[4096:] must be an array of bits",
     "train --model nade --data few.npy --out x": "9 rows: too few",
-    "train --model nade --data trained --out x": "its name must end in",
+    "train --model nade --data trained/model.npz --out x": "cannot load",
     "train --model nade --data bits.npz --out bits.csv": "--out needs a folder",
     "train --model nade --hidden 3 4 --data bits.npz --out x": "--hidden needs one number",
     "train --model nade --hidden 0 --data bits.npz --out x": "at least 1, got '0'",
@@ -152,13 +152,13 @@ MISTAKES = {
     "train --model nade --direct --data bits.npz --out x": "--direct has no meaning for nade",
     "train --model nade --activation tanh --data bits.npz --out x": "--activation must be one of",
     "train --model made --dropout 1 --data bits.npz --out x": "--dropout must be",
-    "train --model nade --momentum .9 --data bits.npz --out x": "--momentum has no meaning for adam",
+    "train --model nade --momentum .9 --data bits.npz --out x": "--momentum has no meaning",
     "train --model nade --learning-rate -1 --data bits.npz --out x": "--learning-rate must be",
     "train --model nade --average 2 --data bits.npz --out x": "--average must be",
     "train --model nade --max-epochs 0 --data bits.npz --out x": "at least 1",
     "train --model nade --schedule step --data bits.npz --out x": "--schedule must be",
     "train --model nade --schedule step:0 --data bits.npz --out x": "--schedule must be",
-    "train --model fvsbn --optimizer lbfgs --average .9 --data bits.npz --out x": "--average has no",
+    "train --model fvsbn --optimizer lbfgs --average .9 --data bits.npz --out x": "--average",
     "train --model nade --data bits.npz --out x --resume": "holds no checkpoint.npz",
     "train --model nade --data bits.npz --out x --resume --overwrite": "contradict",
     "train --model nade --data bits.npz --out trained": "--overwrite",
@@ -338,8 +338,7 @@ def test_the_seed_decides_everything(files, tmp_path):
 def test_a_tenth_is_held_out_and_said(limit, files, tmp_path, monkeypatch, capsys):
     if limit is not None:
         monkeypatch.setattr(cli, "MAX_SHUFFLED", limit)
-    args = argparse.Namespace(data=str(files / "only.npy"), binarize="auto")
-    data = cli.load_splits(args, 0)
+    data = cli.hold_out(datasets.load_file(files / "only.npy"), 0)
     which = "a random" if limit is None else "the last"
     said = f"no 'valid' in the data: {which} tenth, 6 of 57 rows, is held out\n"
     assert capsys.readouterr().out == said
@@ -420,13 +419,34 @@ def test_overwrite_replaces_an_earlier_training_but_not_for_a_mistake(files, tmp
     assert left == {"model.npz", "history.json", "settings.json"}
 
 
-def test_divergence_is_one_line_and_keeps_the_best(files, tmp_path, capsys):
-    line = "train --model fvsbn --optimizer sgd --learning-rate 1e300 --max-grad-norm 1e300 --quiet"
-    with np.errstate(all="ignore"):
-        assert run(files, f"{line} --data bits.npz --out {tmp_path / 'run'}") == cli.FAILED
+def test_divergence_is_one_line_and_keeps_the_best(files, tmp_path, monkeypatch, capsys):
+    real, calls = MODELS["nade"].training_loss_and_grads, []
+
+    def diverge(self, x, rng):
+        calls.append(len(x))
+        loss, grads = real(self, x, rng)
+        return (float("nan") if len(calls) > 13 else loss), grads  # six batches an epoch
+
+    monkeypatch.setattr(MODELS["nade"], "training_loss_and_grads", diverge)
+    out = tmp_path / "run"
+    assert run(files, f"train --model nade --data bits.npz --out {out} {SMALL}") == cli.FAILED
     shown = capsys.readouterr().err
-    assert "error: the training loss became" in shown
+    assert "error: the training loss became nan in epoch 3" in shown
     assert shown.count("\n") == 1
+    found = json.loads((out / "history.json").read_text())
+    assert found["history"]["stopped"] == "diverged"
+    with np.load(files / "bits.npz") as data:
+        score = evaluation.evaluate(pyarsimple.load(out / "model.npz"), data["valid"])
+    assert score.nll == pytest.approx(min(found["history"]["valid_nll"]), rel=1e-9)
+
+
+def test_numbers_that_are_out_of_hand_still_fit(files, tmp_path, capsys):
+    line = f"train --model fvsbn --optimizer sgd --learning-rate 1e90 --out {tmp_path / 'wild'}"
+    assert run(files, f"{line} --data bits.npz --max-epochs 2 --quiet") == 0
+    assert run(files, f"evaluate {tmp_path / 'wild/model.npz'} --data bits.npz") == 0
+    shown = capsys.readouterr()
+    assert not shown.err
+    assert max(map(len, shown.out.splitlines())) <= 80
 
 
 def test_ctrl_c_keeps_the_best_so_far(files, tmp_path):
@@ -441,7 +461,7 @@ def test_ctrl_c_keeps_the_best_so_far(files, tmp_path):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        shown, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.startswith("interrupted: kept the best epoch")
     assert error.count("\n") == 1
@@ -497,9 +517,7 @@ def test_evaluate_one(files, capsys):
     assert run(files, "evaluate trained/model.npz --data bits.npz") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "trained"
-    rows = {
-        line.split()[0]: line.split()[1:] for line in lines if line[:5] in cli.SPLITS + ("test ",)
-    }
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith(cli.SPLITS)}
     model = pyarsimple.load(files / "trained/model.npz")
     with np.load(files / "bits.npz") as data:
         for split in data.files:
@@ -598,7 +616,7 @@ def test_info_of_a_model(tmp_path, capsys):
     assert main(["info", str(tmp_path / "m.npz")]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
-    facts = dict(line.split(maxsplit=1) for line in shown.splitlines() if line)
+    facts = dict(line.split(maxsplit=1) for line in shown.splitlines() if " " in line)
     assert facts["model"] == "MADE"
     assert facts["hidden_sizes"] == "[5, 4]"
     assert facts["direct"] == "True"

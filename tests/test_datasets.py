@@ -1,5 +1,6 @@
 """Promises of pyarsimple.datasets: every format is read, every bad file is named."""
 
+import errno
 import gzip
 import io
 import math
@@ -9,6 +10,7 @@ import struct
 import sys
 import types
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -336,24 +338,37 @@ def test_nonsense_is_refused(name, content, tmp_path):
     refused(path)
 
 
+def test_an_error_of_the_disk_is_an_os_error(tmp_path, monkeypatch):
+    np.savez(tmp_path / "x.npz", x=BITS)
+
+    def fail(*args, **kwargs):
+        raise OSError(errno.EIO, "the disk is broken")
+
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(OSError, match="the disk is broken"):
+        datasets.load_file(tmp_path / "x.npz")
+
+
 def test_an_unknown_suffix_is_told_the_known_ones(tmp_path):
     (tmp_path / "x.mat").write_bytes(b"MATLAB")
     assert ".csv.gz" in refused(tmp_path / "x.mat")
 
 
 def whole_files():
-    """A name and good content of each binary format."""
+    """Good content of each binary format, by a name for it."""
     npy, npz = io.BytesIO(), io.BytesIO()
     np.save(npy, BITS)
     np.savez_compressed(npz, x=BITS)
-    yield "x.npy", npy.getvalue()
-    yield "x.npz", npz.getvalue()
-    yield "x-idx3-ubyte", idx(IMAGES)
-    yield "x-idx3-ubyte.gz", gzip.compress(idx(IMAGES))
-    yield "x.csv.gz", gzip.compress(b"0,1\n1,1\n")
+    return {
+        "x.npy": npy.getvalue(),
+        "x.npz": npz.getvalue(),
+        "x-idx3-ubyte": idx(IMAGES),
+        "x-idx3-ubyte.gz": gzip.compress(idx(IMAGES)),
+        "x.csv.gz": gzip.compress(b"0,1\n1,1\n"),
+    }
 
 
-@pytest.mark.parametrize(("name", "content"), list(whole_files()))
+@pytest.mark.parametrize(("name", "content"), whole_files().items(), ids=whole_files())
 def test_truncation_at_every_byte_is_refused(name, content, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
@@ -363,7 +378,7 @@ def test_truncation_at_every_byte_is_refused(name, content, tmp_path):
         refused(path)
 
 
-@pytest.mark.parametrize(("name", "content"), list(whole_files()))
+@pytest.mark.parametrize(("name", "content"), whole_files().items(), ids=whole_files())
 def test_a_change_of_any_byte_gives_data_or_is_refused(name, content, tmp_path):
     path = tmp_path / name
     n_refused = 0
@@ -464,8 +479,6 @@ def test_a_size_beyond_all_memory_is_refused(name, tmp_path):
     if name == "x.npy":
         (tmp_path / name).write_bytes(head.getvalue() + b"\0" * 100)
     else:
-        import zipfile
-
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("x.npy", head.getvalue() + b"\0" * 100)
     refused(tmp_path / name)

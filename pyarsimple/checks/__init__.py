@@ -5,7 +5,14 @@ with ``plot()``, store it with ``to_json()``; it is true if all is well.
 """
 
 from pyarsimple.checks.backward import check_backward
+from pyarsimple.checks.causality import AutoregressiveReport, Leak, check_autoregressive
 from pyarsimple.checks.causes import Suspect
+from pyarsimple.checks.densities import (
+    ConsistencyReport,
+    NormalizedReport,
+    check_consistent,
+    check_normalized,
+)
 from pyarsimple.checks.gradients import (
     ArrayResult,
     GradientReport,
@@ -14,16 +21,30 @@ from pyarsimple.checks.gradients import (
 )
 from pyarsimple.checks.mistakes import known_mistakes
 from pyarsimple.checks.report import Cause, Item, Report
+from pyarsimple.checks.sampler import Fit, SamplerReport, check_sampler
+from pyarsimple.checks.suite import ModelReport, check_model
 
 __all__ = [
     "ArrayResult",
+    "AutoregressiveReport",
     "Cause",
+    "ConsistencyReport",
+    "Fit",
     "GradientReport",
     "Item",
+    "Leak",
+    "ModelReport",
+    "NormalizedReport",
     "Report",
+    "SamplerReport",
     "Suspect",
+    "check_autoregressive",
     "check_backward",
+    "check_consistent",
     "check_gradients",
+    "check_model",
+    "check_normalized",
+    "check_sampler",
     "generic_params",
     "known_mistakes",
 ]

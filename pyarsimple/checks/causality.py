@@ -50,12 +50,20 @@ class Leak:
     before: Any
     after: Any
 
+    @property
+    def size(self) -> float:
+        """The largest change, relative to the larger of the two numbers and 1."""
+        before, after = np.asarray(self.before), np.asarray(self.after)
+        scale = np.maximum(1, np.maximum(np.abs(before), np.abs(after)))
+        return float(np.nan_to_num(np.abs(after - before) / scale, nan=np.inf).max())
+
     def __str__(self) -> str:
         where = " and ".join(f"x[{j}]" for j in self.j)
         values = ", ".join(f"{_value(self.x[j])} -> {_value(self.x_changed[j])}" for j in self.j)
         return (
             f"conditional {self.i} depends on {where}: {values} changes it "
             f"{_value(self.before)} -> {_value(self.after)}"
+            + (f" (by {self.size:.1e})" if self.size < 1e-5 else "")
         )
 
 
@@ -243,8 +251,9 @@ def check_autoregressive(
     points = as_values(values, D)
     x = points.draw(random, check_size(n_points, "n_points"))
     base = watch(x)
-    if watch.differ(base, watch(x)).any():
-        return _unsteady(D, wanted, given, len(x))
+    if trouble := _unsteady(watch, x, base):
+        empty = np.zeros((D, D), bool)
+        return AutoregressiveReport(empty, wanted, given, [], [], None, len(x), causes=[trouble])
     matrix, leaks = _one_at_a_time(watch, points, x, base, allowed, random)
     leaks += _all_later(watch, points, x, base, allowed, given, {(k.i, k.j) for k in leaks}, random)
     if own:
@@ -282,12 +291,17 @@ def _square(dependencies: npt.ArrayLike, D: int) -> BoolArray:
     return matrix
 
 
-def _unsteady(D: int, wanted: BoolArray, order: Array, n: int) -> AutoregressiveReport:
-    text = "two calls with the same x gave different answers: fix what is random (dropout?), or the "
-    cause = Cause("random", text + "tolerance, if it is the rounding of threads")
-    report = AutoregressiveReport(np.zeros((D, D), bool), wanted, order, [], [], None, n)
-    report.causes.append(cause)
-    return report
+def _unsteady(watch: _Watcher, x: Array, base: Array) -> Cause | None:
+    """What makes comparing answers meaningless: chance, or rows that look at each other."""
+    if watch.differ(base, watch(x)).any():
+        text = "two calls with the same x gave different answers: fix what is random (dropout?), or "
+        return Cause("random", text + "give a tolerance, if it is the rounding of threads")
+    half = max(1, len(x) // 2)
+    few = _Watcher(watch.function, watch.D, max(watch.tolerance, 1e-6))
+    if len(x) > 1 and few.differ(base[:half], few(x[:half])).any():
+        text = "the conditionals of a row change when other rows are left out: batch normalisation, or "
+        return Cause("rows", text + "an average over the wrong axis?", "conditionals")
+    return None
 
 
 def _one_at_a_time(
@@ -391,6 +405,10 @@ def _explain(report: AutoregressiveReport, base: Array) -> None:
 def _why_leak(report: AutoregressiveReport) -> Cause:
     leak, D = report.leaks[0], len(report.order)
     index = (leak.i, leak.j[0])
+    if all(leak.size < 1e-9 for leak in report.leaks):
+        largest = max(leak.size for leak in report.leaks)
+        text = f"no leak changes anything by more than {largest:.1e} of its size: probably rounding"
+        return Cause("rounding", f"{text}; pass tolerance=1e-9, if it is", "conditionals", index)
     if report.found_order is not None:
         return Cause(
             "wrong-order", _which_order(report), "order", None,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pyarsimple.checks.causality import AutoregressiveReport
     from pyarsimple.checks.gradients import GradientReport
+    from pyarsimple.checks.sampler import SamplerReport
 
 GOOD, BAD, DOUBTFUL = COLOURS[0], COLOURS[1], COLOURS[4]
 
@@ -94,3 +95,22 @@ def _tidy(ax: Axes, report: Any) -> None:
     ax.set_title(f"{report.check}: {verdict}", color=colour, fontsize=10)
     ax.tick_params(colors=INK, labelsize=8)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def counts(report: SamplerReport) -> Figure:
+    """Standardised differences of counts: a sampler that is right leaves a standard normal cloud."""
+    figure = new_figure(6.4, 3.6)
+    ax = figure.subplots()
+    for fit in report.fits.values():
+        possible = fit.expected > 0
+        expected, observed = fit.expected[possible], fit.observed[possible]
+        z = (observed - expected) / np.sqrt(expected)
+        bad = fit.p_value < report.alpha / len(report.fits)
+        ax.scatter(expected, z, s=10, color=BAD if bad else GOOD, linewidths=0)
+    for level in (-2.58, 2.58):
+        ax.axhline(level, color=PALE, linewidth=1.2, linestyle=":")
+    ax.set_xscale("log")
+    ax.set_xlabel("expected count of a cell", color=INK)
+    ax.set_ylabel("(count - expected) / sqrt(expected)", color=INK)
+    _tidy(ax, report)
+    return figure

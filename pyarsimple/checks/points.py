@@ -22,6 +22,7 @@ class Discrete:
 
     def __init__(self, counts: Array, dtype: Any) -> None:
         self.counts = counts  # (D,)
+        self.values: Values = "bits" if dtype == np.float64 else counts
         self.dtype = dtype
 
     @property
@@ -61,6 +62,7 @@ class Continuous:
 
     def __init__(self, draw: Callable[[np.random.Generator, tuple[int, int]], Array], D: int):
         self._draw, self._D = draw, D
+        self.values: Values = draw
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """Return n rows."""

@@ -63,6 +63,8 @@ class Function:
     by_norm : bool
         An entry may be wrong by ``rtol`` times the norm of its array: for a definition by
         differences.
+    label : str
+        Tells this one from another of the same name, on other cases.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Function:
     rtol: float = 1e-9
     atol: float = 1e-12
     by_norm: bool = False
+    label: str = ""
 
     @property
     def arguments(self) -> list[str]:
@@ -149,11 +152,11 @@ class Answer:
 
     def outcomes(self, function: Function) -> list[Outcome]:
         """Return what the answer made of each case, computed once for all stages."""
-        if function.name not in self._outcomes:
-            self._outcomes[function.name] = [
-                self._outcome(function, case) for case in function.cases(self.rng())
-            ]
-        return self._outcomes[function.name]
+        key = function.label or function.name
+        if key not in self._outcomes:
+            cases = function.cases(self.rng())
+            self._outcomes[key] = [self._outcome(function, case) for case in cases]
+        return self._outcomes[key]
 
     def _outcome(self, function: Function, case: Case) -> Outcome:
         wanted = by_name(function.returns, function.definition(*case))

@@ -236,9 +236,6 @@ GRADIENTS = Function(
     _backward_cases,
     {cause: _masked_backward(mask) for cause, mask in _MASKS.items()}
     | {
-        "divided by N: d_logits already holds the 1/N of a mean": _changed(
-            lambda dW, N: dW / N, lambda db, N: db / N
-        ),
         "the factors are exchanged: x.T @ d_logits has the variable that is seen in its rows":
             lambda d_logits, x, order: (
                 np.where(precedes(order), x.T @ d_logits, 0), None
@@ -247,9 +244,6 @@ GRADIENTS = Function(
             _changed(lambda dW, N: dW.T),
         "d_logits is ignored for W: the gradient by W needs it":
             lambda d_logits, x, order: _dW_db(np.ones_like(x), x, precedes(order)),
-        "the sign is turned: the minus of the loss is in d_logits already": _changed(
-            lambda dW, N: -dW, lambda db, N: -db
-        ),
         "x has no part in db: each b_i is added to its logit as it is": lambda d_logits, x, order: (
             None, (d_logits * x).sum(axis=0)
         ),

@@ -1,0 +1,81 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+IntArray = npt.NDArray[np.intp]
+
+SOURCE_HASH: str
+CFLAGS: str
+COMPILER: str
+
+def set_num_threads(n: int) -> None: ...
+def has_threads() -> bool: ...
+def simd_levels() -> list[str]: ...
+def simd_level() -> str: ...
+def set_simd_level(name: str) -> None: ...
+def exponential(x: Array) -> Array: ...
+def bernoulli_log_p(logits: Array, x: Array) -> Array: ...
+def bernoulli_d_logits(logits: Array, x: Array, scale: float) -> Array: ...
+def adam_update_(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    t: int,
+) -> None: ...
+def fvsbn_logits(x: Array, W: Array, b: Array, order: IntArray) -> Array: ...
+def fvsbn_backward(d_logits: Array, x: Array, order: IntArray) -> tuple[Array, Array]: ...
+def fvsbn_sample(
+    x: Array, n_known: int, uniforms: Array, W: Array, b: Array, order: IntArray
+) -> Array: ...
+def nade_logits(
+    x: Array,
+    W: Array,
+    c: Array,
+    V: Array,
+    b: Array,
+    order: IntArray,
+    hidden: str,
+    keep: Array | None,
+) -> Array: ...
+def nade_backward(
+    d_logits: Array,
+    x: Array,
+    W: Array,
+    c: Array,
+    V: Array,
+    order: IntArray,
+    hidden: str,
+    keep: Array | None,
+) -> tuple[Array, Array, Array, Array]: ...
+def nade_sample(
+    x: Array,
+    n_known: int,
+    uniforms: Array,
+    W: Array,
+    c: Array,
+    V: Array,
+    b: Array,
+    order: IntArray,
+    hidden: str,
+) -> Array: ...
+def made_sample(
+    x: Array,
+    n_known: int,
+    uniforms: Array,
+    W: Sequence[Array],
+    c: Sequence[Array],
+    V: Array,
+    b: Array,
+    A: Array | None,
+    order: IntArray,
+    degrees: Sequence[IntArray],
+    hidden: str,
+) -> Array: ...

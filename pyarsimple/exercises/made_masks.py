@@ -1,0 +1,233 @@
+"""The masks of a MADE, and the degrees that they follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong, show
+from pyarsimple.exercises.cases import cycle
+from pyarsimple.exercises.grader import Exercise, Stage, read_template
+from pyarsimple.exercises.stages import stages_of
+from pyarsimple.models.made import make_masks, spread_degrees
+from pyarsimple.orders import inverse, precedes
+
+TEMPLATE = '''\
+"""Exercise made-masks: masks that make an autoencoder causal.
+
+Every hidden unit gets a degree m: it may see the first m variables of the
+order, and no others. Weights are free where that holds, masked elsewhere:
+
+    from variable j to a unit of degree m       if position(j) < m
+    from a unit of degree m to one of degree n  if m <= n
+    from a unit of degree m to variable i       if m <= position(i)
+
+Positions count from 0. One < and two <=: with another choice a variable
+sees itself, or paths that the order allows are cut. Without hidden layers
+there is one mask, from the variables to the variables.
+
+    letter   shape     what
+    order    (D,)      order[k] is the variable in position k
+    degrees  a list    of the units of each hidden layer: arrays (H_1,), ...
+
+    pyarsimple exercises grade made_masks.py
+    pyarsimple exercises hint made-masks
+"""
+
+import numpy as np
+
+from pyarsimple.orders import inverse, precedes
+
+EXERCISE = "made-masks"
+
+# The definition: one weight at a time.
+
+
+def slow_make_masks(order, degrees):
+    order = list(order)
+    D = len(order)
+    if not degrees:
+        return [np.array([[order.index(j) < order.index(i) for j in range(D)] for i in range(D)])]
+    first = [[order.index(j) < m for m in degrees[0]] for j in range(D)]
+    masks = [np.array(first)]
+    for k in range(1, len(degrees)):
+        masks.append(np.array([[m <= n for n in degrees[k]] for m in degrees[k - 1]]))
+    last = [[m <= order.index(i) for m in degrees[-1]] for i in range(D)]
+    return [*masks, np.array(last)]
+
+
+def slow_spread_degrees(n_units, n_dims):
+    """1, 2, ..., D-1 in turn, until each unit has one; then sorted."""
+    if n_dims == 1:
+        return np.zeros(n_units, int)  # nothing to be seen
+    degrees = []
+    for k in range(n_units):
+        # The unit k / n_units of the way has the degree as far on its way.
+        degrees.append(1 + (k * (n_dims - 1)) // n_units)
+    return np.array(degrees)
+
+
+# Your turn. inverse(order)[i] is the position of variable i; precedes(order)
+# is a boolean (D, D), true at [i, j] where j comes before i.
+
+
+def make_masks(order, degrees):
+    """A list of masks, true where a weight is free: of W_1 (D, H_1), of W_2
+    (H_1, H_2), ..., and of V (D, H_last), which has a row for each variable.
+
+    About 6 lines, without a loop over units. No error at all.
+    """
+    raise NotImplementedError("fill me in: make_masks, about 6 lines")
+
+
+def spread_degrees(n_units, n_dims):
+    """Degrees of a layer, (n_units,): 1 to D-1, ascending, each for as many
+    units as the others, or one more; all 0 where D = 1.
+
+    About 3 lines. Whole numbers.
+    """
+    raise NotImplementedError("fill me in: spread_degrees, about 3 lines")
+'''
+
+HINTS = (
+    "Comparing a column (n, 1) with a row (m,) gives a boolean (n, m): a[:, np.newaxis] < b.",
+    "position = inverse(order). The first mask is position as a column < degrees[0]; between two "
+    "layers it is the degrees of the one as a column <= those of the next.",
+    "Last: degrees[-1] <= position as a column; if not degrees: [precedes(order)]. Degrees: "
+    "1 + np.arange(n_units) * (n_dims - 1) // n_units.",
+)
+
+_names = read_template(TEMPLATE)
+
+
+def _mask_cases(rng: Rng) -> Iterator[Case]:
+    yield np.arange(1), [np.zeros(2, int)]
+    yield np.arange(2), []
+    yield np.arange(2), [np.array([1])]
+    yield np.arange(3), [np.array([1, 2])]
+    yield np.arange(3), [np.array([1, 2]), np.array([1, 2])]
+    yield cycle(3), []
+    yield cycle(3), [np.array([1, 2])]
+    for D in (4, 5):
+        layers = [rng.integers(1, D, size=H) for H in (D + 1, D, D + 2)]
+        yield cycle(D), [np.concatenate([np.arange(1, D), m]) for m in layers]
+
+
+def _degree_cases(rng: Rng) -> Iterator[Case]:
+    for n_units, n_dims in ((1, 1), (1, 2), (2, 3), (4, 3), (3, 5), (7, 4), (12, 6)):
+        yield n_units, n_dims
+
+
+def _masks(
+    order: Array, degrees: Sequence[Array], *, first: Any = np.less, between: Any = np.less_equal,
+    last: Any = np.less_equal, position: Any = inverse,
+) -> list[Array]:  # fmt: skip
+    place = position(order)[:, np.newaxis]
+    if not degrees:
+        return [place.T < place]
+    masks = [first(place, degrees[0])]
+    masks += [between(degrees[k][:, np.newaxis], degrees[k + 1]) for k in range(len(degrees) - 1)]
+    return [*masks, last(degrees[-1], place)]
+
+
+def _suspect(**how: Any) -> Any:
+    return lambda order, degrees: _masks(order, degrees, **how)
+
+
+MASKS = Function(
+    "make_masks",
+    ("masks",),
+    _names["slow_make_masks"],
+    _mask_cases,
+    {
+        "the last mask has < where <= is meant: a unit of degree m has seen positions 0 to m-1, and "
+        "may feed position m": _suspect(last=np.less),
+        "the first mask has <= where < is meant: with positions from 0, the first m variables are "
+        "those with position < m": _suspect(first=np.less_equal),
+        "between the layers stands < where <= is meant: a unit may feed units of its own degree":
+            _suspect(between=np.less),
+        "between the layers stands > or >=: degrees must not fall along a path":
+            _suspect(between=np.greater_equal),
+        "order itself is used as the position: order[k] is the variable in position k, position is "
+        "its inverse": _suspect(position=np.asarray),
+        "order is ignored: positions are 0, 1, 2, ...":
+            _suspect(position=lambda order: np.arange(len(order))),
+        "the masks are turned: true is wanted where a weight is FREE":
+            lambda order, degrees: [~m for m in _masks(order, degrees)],
+        "without hidden layers the mask is transposed: row i holds what variable i sees":
+            lambda order, degrees: [precedes(order).T] if not degrees else make_masks(order, degrees),
+        "positions are counted from 1 in the last mask: then a unit of degree m feeds variable m "
+        "of 1..D, which it has seen": _suspect(last=lambda m, place: m <= place + 1),
+    },
+)  # fmt: skip
+
+
+def _spread(n_units: int, n_dims: int, formula: Any) -> Array:
+    return np.asarray(formula(np.arange(n_units), n_units, n_dims)) if n_dims > 1 else np.zeros(
+        n_units, int
+    )  # fmt: skip
+
+
+DEGREES = Function(
+    "spread_degrees",
+    ("degrees",),
+    _names["slow_spread_degrees"],
+    _degree_cases,
+    {
+        "degrees start at 0: such a unit sees nothing, and is a second bias":
+            lambda H, D: _spread(H, D, lambda k, H, D: k * (D - 1) // H),
+        "degrees go up to D: such a unit may feed no variable":
+            lambda H, D: _spread(H, D, lambda k, H, D: 1 + k * D // H),
+        "degrees are not sorted: they should ascend":
+            lambda H, D: _spread(H, D, lambda k, H, D: 1 + k % (D - 1)),
+        "degrees go from 0 to D: both ends are useless":
+            lambda H, D: _spread(H, D, lambda k, H, D: k * (D + 1) // H),
+        "rounded instead of cut: the first and the last degree get half as many units":
+            lambda H, D: np.round(np.linspace(min(1, D - 1), D - 1, H)).astype(int),
+        "cut from a linspace: the last degree gets a single unit":
+            lambda H, D: np.linspace(min(1, D - 1), D - 1, H).astype(int),
+    },
+)  # fmt: skip
+
+
+def _product(answer: Answer) -> str:
+    """The product of all masks is the strict triangle of the order: no leak, no path cut."""
+    for D, depth in ((2, 1), (3, 1), (4, 2), (5, 3)):
+        order = cycle(D)
+        degrees = [spread_degrees(2 * D, D)] * depth
+        masks = answer.call("make_masks", order, degrees, arguments=("order", "degrees"))
+        reach = np.asarray(masks[-1], float)
+        for mask in masks[-2::-1]:
+            reach = reach @ np.asarray(mask, float).T
+        wrong = (reach > 0) != precedes(order)
+        if wrong.any():
+            i, j = np.argwhere(wrong)[0]
+            leak = reach[i, j] > 0
+            raise Wrong(
+                f"{'a leak' if leak else 'a path is cut'}: from variable {j} to variable {i}",
+                [*show("order", order), *show("degrees", degrees[0])],
+                "a mask lets pass what it should stop: < and <= exchanged" if leak
+                else "a mask stops what it should let pass: < and <= exchanged",
+            )  # fmt: skip
+    return "the product of the masks is the order's triangle"
+
+
+EXERCISE = Exercise(
+    name="made-masks",
+    title="masks that make an autoencoder causal",
+    teaches="degrees, and what < and <= have to do with leaks",
+    minutes=25,
+    template=TEMPLATE,
+    hints=HINTS,
+    stages=(
+        *stages_of(MASKS, 4, "masks"),
+        Stage("dependences", 2, _product, group="masks"),
+        *stages_of(DEGREES, 2, "degrees"),
+    ),
+    solution=(make_masks, spread_degrees),
+    imports="from collections.abc import Sequence\nfrom itertools import pairwise\n\n"
+    "import numpy as np\nimport numpy.typing as npt\n\n"
+    "from pyarsimple.orders import inverse, precedes",
+)
