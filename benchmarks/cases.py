@@ -106,6 +106,12 @@ def _sweep_threads_and_dtype(threads):
                hidden=(), dtype="float64")  # fmt: skip
 
 
+def _sweep_levels():
+    levels = ("compiled", "compiled.baseline", "compiled.avx2", "compiled.avx512", "blas")
+    for kind in ("grad", "score"):
+        yield Case(f"nade_{kind}_simd", kind, "nade", levels)
+
+
 def _more_variants(case):
     """The full profile's table also has what lost in every run so far, for others to see."""
     extra = {
@@ -130,14 +136,19 @@ def _tiny(case):
 class Profile:
     """How much is measured, and for how long."""
 
-    cases: tuple[Case, ...]
+    table: tuple[Case, ...]
     rounds: int
     seconds: float  # of each contender in each round, if its calls are that short
+    limits_seconds: float  # for each of the machine's limits
+    sweeps: tuple[Case, ...] = ()
     sweep_rounds: int = 0
-    limits_seconds: float = 0.5  # for each of the machine's limits
+
+    @property
+    def cases(self):
+        return self.table + self.sweeps
 
     def rounds_of(self, case):
-        return self.sweep_rounds if self.sweep_rounds and case not in self.cases else self.rounds
+        return self.rounds if case in self.table else self.sweep_rounds
 
 
 def make_profile(name, threads):
@@ -147,7 +158,7 @@ def make_profile(name, threads):
     if name == "tiny":
         return Profile(tuple(map(_tiny, TABLE)), rounds=1, seconds=0.0, limits_seconds=0.01)
     if name == "full":
-        sweeps = (*_sweep_sizes(), *_sweep_threads_and_dtype(threads))
+        sweeps = (*_sweep_sizes(), *_sweep_threads_and_dtype(threads), *_sweep_levels())
         table = tuple(map(_more_variants, TABLE))
-        return Profile((*table, *sweeps), rounds=15, seconds=0.1)
+        return Profile(table, 15, 0.1, 1.0, sweeps, sweep_rounds=7)
     raise ValueError(f"profile must be quick, full or tiny, got {name!r}")

@@ -4,6 +4,8 @@
 #define real double
 #define integer uint64_t
 #define IS_DOUBLE 1
+#define X86(operation) X86_PD(operation)
+#define X86_TYPE X86_TYPE_PD
 #define LANES (VECTOR_BYTES ? VECTOR_BYTES / 8 : 1)
 #include "_kernels_vector.h"
 #include "_kernels_elementwise.h"
@@ -13,6 +15,8 @@
 #undef real
 #undef integer
 #undef IS_DOUBLE
+#undef X86
+#undef X86_TYPE
 #undef LANES
 #undef MANTISSA_BITS
 #undef EXPONENT_BIAS
@@ -20,12 +24,13 @@
 #undef EXP_OVERFLOWS
 #undef EXP_NORMAL_LOW
 #undef EXP_NORMAL_HIGH
-#undef LANE
 
 #define DTYPE float32
 #define real float
 #define integer uint32_t
 #define IS_DOUBLE 0
+#define X86(operation) X86_PS(operation)
+#define X86_TYPE X86_TYPE_PS
 #define LANES (VECTOR_BYTES ? VECTOR_BYTES / 4 : 1)
 #include "_kernels_vector.h"
 #include "_kernels_elementwise.h"
@@ -35,6 +40,8 @@
 #undef real
 #undef integer
 #undef IS_DOUBLE
+#undef X86
+#undef X86_TYPE
 #undef LANES
 #undef MANTISSA_BITS
 #undef EXPONENT_BIAS
@@ -42,4 +49,3 @@
 #undef EXP_OVERFLOWS
 #undef EXP_NORMAL_LOW
 #undef EXP_NORMAL_HIGH
-#undef LANE

@@ -15,12 +15,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAS_X86 1
+#include <immintrin.h> /* for the three things that GNU C cannot say of vectors: max, min, sqrt */
+#endif
+
 #include "_kernels_threads.h"
 
 /* What compilers call by different names. ----------------------------------------------------- */
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
 #define BASELINE_BYTES 16 /* every x86-64 and every 64-bit Arm has vectors of 16 bytes */
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
@@ -39,6 +45,7 @@
 #else
 #define INLINE static inline
 #endif
+#define NOINLINE static
 #define BASELINE_BYTES 0 /* no vectors: LANES is 1 */
 #define UNROLL
 INLINE int LOWEST_BIT(uint32_t mask)
@@ -156,12 +163,19 @@ static char *scratch_get(size_t bytes, void **to_free)
 
 #define LEVEL baseline
 #define VECTOR_BYTES BASELINE_BYTES
+#define X86_PS(operation) _mm_##operation##_ps
+#define X86_PD(operation) _mm_##operation##_pd
+#define X86_TYPE_PS __m128
+#define X86_TYPE_PD __m128d
 #include "_kernels_dtypes.h"
 #undef LEVEL
 #undef VECTOR_BYTES
+#undef X86_PS
+#undef X86_PD
+#undef X86_TYPE_PS
+#undef X86_TYPE_PD
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define HAS_X86_LEVELS 1
+#ifdef HAS_X86
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -171,9 +185,17 @@ static char *scratch_get(size_t bytes, void **to_free)
 #endif
 #define LEVEL avx2
 #define VECTOR_BYTES 32
+#define X86_PS(operation) _mm256_##operation##_ps
+#define X86_PD(operation) _mm256_##operation##_pd
+#define X86_TYPE_PS __m256
+#define X86_TYPE_PD __m256d
 #include "_kernels_dtypes.h"
 #undef LEVEL
 #undef VECTOR_BYTES
+#undef X86_PS
+#undef X86_PD
+#undef X86_TYPE_PS
+#undef X86_TYPE_PD
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push(                                                                      \
@@ -185,24 +207,30 @@ static char *scratch_get(size_t bytes, void **to_free)
 #endif
 #define LEVEL avx512
 #define VECTOR_BYTES 64
+#define X86_PS(operation) _mm512_##operation##_ps
+#define X86_PD(operation) _mm512_##operation##_pd
+#define X86_TYPE_PS __m512
+#define X86_TYPE_PD __m512d
 #include "_kernels_dtypes.h"
 #undef LEVEL
 #undef VECTOR_BYTES
+#undef X86_PS
+#undef X86_PD
+#undef X86_TYPE_PS
+#undef X86_TYPE_PD
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
 
-#else
-#define HAS_X86_LEVELS 0
 #endif
 
 static const char *const level_names[] = {"baseline", "avx2", "avx512"};
 
 static const struct kernels *const kernels_of_level[][2] = {
     {&kernels_baseline_float32, &kernels_baseline_float64},
-#if HAS_X86_LEVELS
+#ifdef HAS_X86
     {&kernels_avx2_float32, &kernels_avx2_float64},
     {&kernels_avx512_float32, &kernels_avx512_float64},
 #endif
@@ -211,7 +239,7 @@ static const struct kernels *const kernels_of_level[][2] = {
 /* The best level that this CPU (and the operating system) can run. */
 static int best_level(void)
 {
-#if HAS_X86_LEVELS
+#ifdef HAS_X86
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
         return 0;

@@ -10,37 +10,43 @@
  * Blocks and tiles depend on the sizes alone, and everything is added up in a fixed order.
  */
 
-/* A row's block of hidden units as whole vecs: where it is, or, if it is the last block and some units are
- * missing, a copy in `buffer` (which had zeros in it). `end` is where the row's array ends. */
-#define whole_block NAME(whole_block)
-INLINE const real *whole_block(const real *p, ptrdiff_t width, ptrdiff_t block, const real *end,
-                               real *buffer)
+/* Copy `width` numbers and zeros into a buffer of n_vecs vecs. `end` is where p's array ends. */
+#define copy_units NAME(copy_units)
+NOINLINE void copy_units(real *buffer, const real *p, ptrdiff_t width, const real *end, int n_vecs)
 {
-    ptrdiff_t k = 0;
-    if (width >= block)
-        return p;
-    for (; k + LANES <= width; k += LANES)
-        v_store(buffer + k, v_load(p + k));
-    if (k < width)
-        v_store(buffer + k, v_load_part(p + k, width - k, end));
-    return buffer;
+    for (int k = 0; k < n_vecs; k++) {
+        ptrdiff_t left = width - k * LANES;
+        v_store(buffer + k * LANES, left >= LANES ? v_load(p + k * LANES)
+                                  : left > 0      ? v_load_part(p + k * LANES, left, end)
+                                                  : v_set(0));
+    }
 }
 
-/* And back: write what exists of a block. */
-#define store_block NAME(store_block)
-INLINE void store_block(real *p, const vec *v, ptrdiff_t width, const int n_vecs)
+/* Load n_vecs (at most 8) vecs, of which `width` numbers exist; the others are zeros. */
+#define load_units NAME(load_units)
+INLINE void load_units(vec *v, const real *p, ptrdiff_t width, const real *end, const int n_vecs)
 {
-    if (width >= n_vecs * LANES) {
-        UNROLL
-        for (int k = 0; k < n_vecs; k++)
-            v_store(p + k * LANES, v[k]);
-    } else {
-        real buffer[8 * LANES];
-        UNROLL
-        for (int k = 0; k < n_vecs; k++)
-            v_store(buffer + k * LANES, v[k]);
-        memcpy(p, buffer, (size_t)width * sizeof(real));
+    real buffer[8 * LANES];
+    if (width < n_vecs * LANES) {
+        copy_units(buffer, p, width, end, n_vecs);
+        p = buffer;
     }
+    UNROLL
+    for (int k = 0; k < n_vecs; k++)
+        v[k] = v_load(p + k * LANES);
+}
+
+/* Store those of n_vecs vecs that exist. */
+#define store_units NAME(store_units)
+INLINE void store_units(real *p, const vec *v, ptrdiff_t width, const int n_vecs)
+{
+    real buffer[8 * LANES];
+    real *to = width < n_vecs * LANES ? buffer : p;
+    UNROLL
+    for (int k = 0; k < n_vecs; k++)
+        v_store(to + k * LANES, v[k]);
+    if (width < n_vecs * LANES)
+        memcpy(p, buffer, (size_t)width * sizeof(real));
 }
 
 #define activate NAME(activate)
@@ -48,7 +54,7 @@ INLINE vec activate(vec a, const int hidden)
 {
     return hidden == SIGMOID ? v_sigmoid(a)
          : hidden == TANH    ? v_tanh(a)
-                             : v_if_less(a, v_set(0), v_set(0), a);
+                             : v_max(v_set(0), a);
 }
 
 /* g'(a) from h = g(a) */

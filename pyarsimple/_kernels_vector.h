@@ -15,12 +15,10 @@
 typedef real vec __attribute__((vector_size(LANES * sizeof(real))));
 typedef integer ivec __attribute__((vector_size(LANES * sizeof(real))));
 typedef vec NAME(vec_in_memory) __attribute__((aligned(sizeof(real)), may_alias));
-#define LANE(v, k) ((v)[k])
 #else
 typedef real vec;
 typedef integer ivec;
 typedef real NAME(vec_in_memory);
-#define LANE(v, k) (*(&(v) + (k)))
 #endif
 
 /* LANES numbers from p on, at any address, and to there. */
@@ -34,23 +32,49 @@ INLINE void v_store(real *p, vec v) { *(NAME(vec_in_memory) *)p = v; }
 #define v_set NAME(v_set)
 INLINE vec v_set(real x) { return x - (vec){0}; }
 
+/* The bits of a vec as integers, and back. */
+#define v_bits NAME(v_bits)
+INLINE ivec v_bits(vec v)
+{
+    union {
+        vec v;
+        ivec i;
+    } u = {v};
+    return u.i;
+}
+
+#define v_from_bits NAME(v_from_bits)
+INLINE vec v_from_bits(ivec i)
+{
+    union {
+        ivec i;
+        vec v;
+    } u = {i};
+    return u.v;
+}
+
+/* All bits in the first `count` lanes, none in the others. */
+#define ALL (~(integer)0)
+INLINE ivec NAME(first_lanes)(ptrdiff_t count)
+{
+    static const integer masks[32] = {ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL,
+                                      ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL}; /* and 16 zeros */
+    ivec mask;
+    memcpy(&mask, masks + 16 - count, sizeof mask);
+    return mask;
+}
+
 /* The first `count` (1..LANES) numbers at p, and zeros. What lies between them and `end`, where
  * p's array ends, may be read but does not matter, even if it is NaN. */
 #define v_load_part NAME(v_load_part)
 INLINE vec v_load_part(const real *p, ptrdiff_t count, const real *end)
 {
-    vec v = {0};
-    if (end - p >= LANES) {
-        vec all = v_load(p);
-        for (int k = 0; k < LANES; k++)
-            LANE(v, k) = (integer)k < (integer)count ? LANE(all, k) : 0;
-    } else {
-        real some[LANES] = {0};
-        for (ptrdiff_t k = 0; k < count; k++)
-            some[k] = p[k];
-        v = v_load(some);
-    }
-    return v;
+    real some[LANES] = {0};
+    if (end - p >= LANES)
+        return v_from_bits(v_bits(v_load(p)) & NAME(first_lanes)(count));
+    for (ptrdiff_t k = 0; k < count; k++)
+        some[k] = p[k];
+    return v_load(some);
 }
 
 /* Write the first `count` lanes. */
@@ -63,37 +87,41 @@ INLINE void v_store_part(real *p, vec v, ptrdiff_t count)
         p[k] = all[k];
 }
 
-/* a < b ? x : y, lane by lane; with NaN it is y. */
+/* a < b, lane by lane: all bits or none; with NaN it is none. */
+#define v_less NAME(v_less)
+INLINE ivec v_less(vec a, vec b)
+{
+#if LANES > 1
+    return (ivec)(a < b);
+#else
+    return a < b ? ~(integer)0 : 0;
+#endif
+}
+
+/* a < b ? x : y */
 #define v_if_less NAME(v_if_less)
 INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
-    vec v;
-    for (int k = 0; k < LANES; k++)
-        LANE(v, k) = LANE(a, k) < LANE(b, k) ? LANE(x, k) : LANE(y, k);
-    return v;
+    ivec yes = v_less(a, b);
+    return v_from_bits((v_bits(x) & yes) | (v_bits(y) & ~yes));
 }
+
+/* The larger and the smaller; x where that is NaN. One instruction on x86, if one asks for it. */
+#define v_max NAME(v_max)
+#define v_min NAME(v_min)
+#ifdef HAS_X86
+INLINE vec v_max(vec bound, vec x) { return (vec)X86(max)((X86_TYPE)bound, (X86_TYPE)x); }
+INLINE vec v_min(vec bound, vec x) { return (vec)X86(min)((X86_TYPE)bound, (X86_TYPE)x); }
+#else
+INLINE vec v_max(vec bound, vec x) { return v_if_less(x, bound, bound, x); }
+INLINE vec v_min(vec bound, vec x) { return v_if_less(bound, x, bound, x); }
+#endif
 
 /* At least low and at most high; NaN stays. */
 #define v_clamp NAME(v_clamp)
 INLINE vec v_clamp(vec x, real low, real high)
 {
-    x = v_if_less(x, v_set(low), v_set(low), x);
-    return v_if_less(v_set(high), x, v_set(high), x);
-}
-
-/* The bits of a vec as integers, and back. */
-#define v_bits NAME(v_bits)
-INLINE ivec v_bits(vec v)
-{
-    union { vec v; ivec i; } u = {v};
-    return u.i;
-}
-
-#define v_from_bits NAME(v_from_bits)
-INLINE vec v_from_bits(ivec i)
-{
-    union { ivec i; vec v; } u = {i};
-    return u.v;
+    return v_min(v_set(high), v_max(v_set(low), x));
 }
 
 #define v_abs NAME(v_abs)
@@ -103,13 +131,18 @@ INLINE vec v_abs(vec x)
 }
 
 #define v_sqrt NAME(v_sqrt)
+#ifdef HAS_X86
+INLINE vec v_sqrt(vec x) { return (vec)X86(sqrt)((X86_TYPE)x); }
+#else
 INLINE vec v_sqrt(vec x)
 {
-    vec v;
+    real all[LANES];
+    v_store(all, x);
     for (int k = 0; k < LANES; k++)
-        LANE(v, k) = IS_DOUBLE ? (real)sqrt((double)LANE(x, k)) : (real)sqrtf((float)LANE(x, k));
-    return v;
+        all[k] = IS_DOUBLE ? (real)sqrt((double)all[k]) : (real)sqrtf((float)all[k]);
+    return v_load(all);
 }
+#endif
 
 /* Interleave and sum lanes. ------------------------------------------------------------------- */
 

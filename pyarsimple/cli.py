@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -125,6 +126,11 @@ def _add(parser: Any, arguments: Arguments) -> None:
         parser.add_argument(flag, help=explanation, **settings)
 
 
+def has_bars(args: argparse.Namespace) -> bool:
+    """Whether to show progress: it is asked for, and tqdm is there."""
+    return not args.quiet and importlib.util.find_spec("tqdm") is not None
+
+
 # demo
 
 
@@ -147,7 +153,7 @@ def _add_demo(parser: Parser) -> None:
 def _run_demo(args: argparse.Namespace) -> int:
     from pyarsimple import demo
 
-    demo.run(args.out, seed=args.seed, quick=args.quick, progress=not args.quiet)
+    demo.run(args.out, seed=args.seed, quick=args.quick, progress=has_bars(args))
     return OK
 
 
@@ -448,11 +454,10 @@ def _train(
     from pyarsimple.training import DivergenceError, fit
 
     checkpoint = out / "checkpoint.npz"
-    has_bar = not args.quiet and importlib.util.find_spec("tqdm") is not None
     error = None
     try:
         history = fit(
-            model, data.train, data.valid, progress=args.model if has_bar else False,
+            model, data.train, data.valid, progress=args.model if has_bars(args) else False,
             checkpoint=checkpoint, resume=checkpoint if args.resume else None, **training,
         )  # fmt: skip
     except DivergenceError as divergence:
@@ -513,7 +518,8 @@ def _finish(
             f"{args.model}: {history.n_epochs} epochs in {history.seconds[-1]:.1f} s, stopped by "
             f"{history.stopped}; kept epoch {history.best_epoch}"
         )
-    print("nats: " + ", ".join(_scored(name, score) for name, score in scores.items()))
+    shown = "nats: " + ", ".join(_scored(name, score) for name, score in scores.items())
+    print(textwrap.fill(shown, reports.WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def _scored(name: str, score: Score) -> str:

@@ -114,9 +114,12 @@ def _one_blas_thread() -> Iterator[None]:
 
 def _closed_form(model: Any, x: Any, title: str, progress: bool) -> None:
     """Fit what needs no epochs; the bar shows its one step."""
+    if not progress:
+        model.fit(x)
+        return
     from tqdm import tqdm
 
-    with tqdm(total=1, desc=title, unit="step", disable=not progress, dynamic_ncols=True) as bar:
+    with tqdm(total=1, desc=title, unit="step", dynamic_ncols=True) as bar:
         model.fit(x)
         bar.update()
 

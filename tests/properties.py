@@ -374,7 +374,7 @@ def check_completion(model, n=4000):
 
 def check_uniforms(model):
     """A bit is 1 just where its uniform number is below the conditional of the bits before it."""
-    x = model.sample(300, rng=13)
+    x = model.sample(3000, rng=13)
     uniforms = np.random.default_rng(13).random(x.shape)
     p = model.conditionals(x).astype(np.float64)
     near = np.abs(uniforms - p) < rounding(model, 1e-13, 1e-6)

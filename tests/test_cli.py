@@ -1,8 +1,10 @@
 """The command line: real runs, exit statuses, one line for each mistake, 80 columns."""
 
 import argparse
+import importlib.util
 import json
 import os
+import runpy
 import shlex
 import signal
 import subprocess
@@ -67,6 +69,7 @@ def spawn(*args, **settings):
     env = os.environ | {
         "PYARSIMPLE_BACKEND": twins.active_backend(),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONWARNINGS": "ignore",  # of kernels that are missing
         "COLUMNS": "80",
     }
     command = [sys.executable, "-m", "pyarsimple", *map(str, args)]
@@ -231,6 +234,14 @@ def test_a_broken_pipe_is_quiet():
     assert process.wait() == cli.BROKEN_PIPE
 
 
+def test_python_m_pyarsimple_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pyarsimple", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("pyarsimple", run_name="__main__")
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("pyarsimple ")
+
+
 def test_a_mistake_in_a_process_of_its_own(files):
     with spawn("info", files / "none.npz") as process:
         out, err = process.communicate()
@@ -365,11 +376,14 @@ def test_resumed_equals_uninterrupted(options, files, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(files, f"{line} --max-epochs 5 --out {whole}") == 0
     assert run(files, f"{line} --max-epochs 2 --out {parts}") == 0
+    first = json.loads((parts / "history.json").read_text())
     assert run(files, f"{line} --max-epochs 5 --out {parts} --resume") == 0
     assert_same_params(params_of(whole / "model.npz"), params_of(parts / "model.npz"))
     one, other = (json.loads((out / "history.json").read_text()) for out in (whole, parts))
     assert one["scores"] == other["scores"]
     assert one["history"]["train_nll"] == other["history"]["train_nll"]
+    # It was continued, not done again: the clock of the first two epochs is still there.
+    assert other["history"]["seconds"][:2] == first["history"]["seconds"]
     (parts / "settings.json").unlink()  # fit compares the settings too
     assert run(files, f"{line} --max-epochs 6 --out {parts} --resume") == 0
     assert run(files, f"{line} --max-epochs 6 --out {parts} --resume --batch-size 9") == 2
@@ -454,14 +468,19 @@ def test_ctrl_c_keeps_the_best_so_far(files, tmp_path):
     process = spawn(
         "train", "--model", "nade", "--hidden", "8", "--data", files / "bits.npz", "--out", out,
         "--max-epochs", "1000000", "--patience", "0", "--quiet",
+        # What runs in the background inherits that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     with process:
-        deadline = time.monotonic() + 60
-        while not (out / "checkpoint.npz").exists() and time.monotonic() < deadline:
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        try:
+            deadline = time.monotonic() + 60
+            while not (out / "checkpoint.npz").exists() and time.monotonic() < deadline:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert error.startswith("interrupted: kept the best epoch")
     assert error.count("\n") == 1
@@ -493,6 +512,15 @@ def test_the_bar_is_shown_unless_quiet(files, tmp_path, capsys):
     line = f"train --model fvsbn --data bits.npz --max-epochs 2 --out {tmp_path / 'run'}"
     assert run(files, line) == 0
     assert "fvsbn: 100%" in capsys.readouterr().err
+
+
+def test_without_tqdm_there_is_no_bar_and_no_error(files, tmp_path, monkeypatch, capsys):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "tqdm" else real(n))
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    line = f"train --model fvsbn --data bits.npz --max-epochs 2 --out {tmp_path / 'run'}"
+    assert run(files, line) == 0
+    assert not capsys.readouterr().err
 
 
 def test_without_matplotlib_there_is_no_picture_and_no_error(files, tmp_path, monkeypatch):

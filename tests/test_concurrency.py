@@ -88,3 +88,21 @@ def test_read_only_parameters_can_be_scored(typical):
         p.flags.writeable = False
     for array, before in zip(work(typical, x, 0), wanted, strict=True):
         properties.same_bits(array, before, "with read-only parameters")
+
+
+def test_a_model_that_keeps_its_batch_is_caught(monkeypatch):
+    """The check above can fail: each thread writes its rows into the model, and reads another's."""
+    model = registry.make("nade-cycle")
+    original, barrier = type(model)._forward, Barrier(2)
+
+    def keeps_its_batch(self, x, draw=None):
+        self.x = x
+        barrier.wait(timeout=60)
+        return original(self, self.x, draw)
+
+    xs = [registry.rows(model, seed=seed) for seed in range(2)]
+    wanted = [model.log_prob(x) for x in xs]
+    monkeypatch.setattr(type(model), "_forward", keeps_its_batch)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(model.log_prob, xs))
+    assert any((a != b).any() for a, b in zip(results, wanted, strict=True))

@@ -139,6 +139,20 @@ def test_training_follows_from_the_seed_and_never_sees_the_test_split(recipe, da
     assert one.scores["valid"] != other.scores["valid"]
 
 
+def test_the_seed_decides_the_training_too(data, monkeypatch):
+    seen = []
+
+    def fake(model, *splits, rng, **settings):
+        seen.append(np.random.default_rng(rng).random())
+        return History(stopped="interrupted")
+
+    monkeypatch.setattr(demo, "fit", fake)
+    for seed in (0, 0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            train(demo.RECIPES[1], data, seed)
+    assert seen[0] == seen[1] != seen[2]
+
+
 def test_each_model_has_a_bar(data, capsys):
     for recipe in demo.RECIPES:
         demo.train(recipe, data, np.random.SeedSequence(0), quick=True, progress=True)

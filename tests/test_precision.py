@@ -112,7 +112,7 @@ def test_never_one_where_p_is_zero_and_always_one_where_p_is_one():
 def test_gradient_is_p_minus_x(z, bit):
     gradient = Bernoulli().d_outputs(np.array([[z]]), np.array([[float(bit)]]), 0.25)
     wanted = 0.25 * (sigmoid_reference(z) - bit)
-    np.testing.assert_allclose(gradient, [[wanted]], rtol=1e-14, atol=1e-17)
+    np.testing.assert_allclose(gradient, [[wanted]], rtol=1e-14, atol=1e-16)
 
 
 def test_many_rows_do_not_lose_digits_in_float32():

@@ -9,7 +9,9 @@ import time
 
 import numpy as np
 
-from benchmarks.implementations import Task
+from benchmarks import limits
+from benchmarks.compiling import NoCompiler
+from benchmarks.implementations import Task, Unsupported
 from benchmarks.implementations.ours import gradients_for_adam
 
 
@@ -92,3 +94,14 @@ def measure_gemm(seconds, dtype="float32"):
             np.matmul(a, b, out=c)
             best = max(best, 2 * m * k * n / (time.perf_counter() - before))
     return best
+
+
+def measure_fma(seconds, dtype, threads):
+    try:
+        return limits.fma_peak(threads, seconds, dtype)
+    except NoCompiler as error:
+        raise Unsupported(str(error)) from error
+
+
+def measure_memory(seconds, threads, cache_bytes):
+    return limits.memory_bandwidth(threads, seconds, cache_bytes)

@@ -1,6 +1,7 @@
 """The library itself, on its compiled or its NumPy side, through its public interface."""
 
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -178,6 +179,19 @@ def measure_extra_memory(inputs):
     return _memory("VmHWM") - before
 
 
+def measure_adam_temporaries(inputs):
+    """The most memory, in bytes, that arrays made during one of Adam's updates took."""
+    task = Adam(Inputs.load(inputs))
+    task.reset()
+    task.run()  # the first makes the means, which stay
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    task.run()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak - before
+
+
 def measure_same_bits(inputs, threads):
     """Whether a NADE's loss, gradients and scores have the same bits for each number of threads."""
     inputs, seen = Inputs.load(inputs), set()
@@ -189,14 +203,40 @@ def measure_same_bits(inputs, threads):
 
 
 def measure_exponentials(seconds, dtype="float32"):
-    """Exponentials a second, of numbers that lie in the first-level cache, on one thread."""
-    x = np.linspace(-20, 20, 4096).astype(dtype)
-    kernels = pyarsimple.twins.kernels
-    exponential = np.exp if kernels is None else kernels.exponential
+    """Exponentials a second, of numbers that lie in the second-level cache, on all threads."""
+    x = np.linspace(-20, 20, 16384).astype(dtype)
+    compiled = pyarsimple.twins.active_backend() == "compiled"
+    exponential = pyarsimple.twins.kernels.exponential if compiled else np.exp
     best, start = float("inf"), time.perf_counter()
     while time.perf_counter() - start < seconds:
         before = time.perf_counter()
-        for _ in range(20):
+        for _ in range(10):
             exponential(x)
         best = min(best, time.perf_counter() - before)
-    return 20 * x.size / best
+    return 10 * x.size / best
+
+
+def at_level(task, level):
+    """The same task with the kernels of a lower SIMD level, where this machine has it."""
+
+    class AtLevel(task):
+        def __init__(self, inputs):
+            super().__init__(inputs)
+            self.kernels = pyarsimple.twins.kernels
+            if self.kernels is None or level not in self.kernels.simd_levels():
+                raise Unsupported(f"no SIMD level {level} here")
+
+        def run(self):
+            before = self.kernels.simd_level()
+            self.kernels.set_simd_level(level)
+            try:
+                return super().run()
+            finally:
+                self.kernels.set_simd_level(before)
+
+    return AtLevel
+
+
+for _level in ("baseline", "avx2", "avx512"):
+    TASKS["grad", "*", _level] = at_level(Grad, _level)
+    TASKS["score", "*", _level] = at_level(Score, _level)

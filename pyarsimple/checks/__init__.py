@@ -6,7 +6,7 @@ with ``plot()``, store it with ``to_json()``; it is true if all is well.
 
 from pyarsimple.checks.backward import check_backward
 from pyarsimple.checks.causality import AutoregressiveReport, Leak, check_autoregressive
-from pyarsimple.checks.causes import Suspect
+from pyarsimple.checks.causes import Suspect, explain
 from pyarsimple.checks.densities import (
     ConsistencyReport,
     NormalizedReport,
@@ -45,6 +45,7 @@ __all__ = [
     "check_model",
     "check_normalized",
     "check_sampler",
+    "explain",
     "generic_params",
     "known_mistakes",
 ]

@@ -84,8 +84,8 @@ def check_backward(
     found = _linearity(forward, backward, params, u)
     if any(cause.kind == "upstream" for cause in found):
         report.causes = found
-    elif not report.causes:
-        report.causes += found
+    elif found:
+        report.causes = found + [cause for cause in report.causes if cause.kind != "unknown"]
     return report
 
 
@@ -110,8 +110,12 @@ def _linearity(forward: Forward, backward: Backward, params: Params, u: Array) -
     once, thrice = grads(u.copy()), grads(-3 * u)
     for name in (k for k in once if k in params and once[k].any()):
         if np.array_equal(once[name], thrice[name]):
-            text = f"the gradient of {name} is the same for any upstream gradient: upstream is ignored"
-            return [Cause("upstream", text, name, equation="d_a = d_outputs @ V, db = d_outputs.sum(0)")]
+            text = (
+                f"the gradient of {name} is the same for any upstream gradient: upstream is ignored"
+            )
+            return [
+                Cause("upstream", text, name, equation="d_a = d_outputs @ V, db = d_outputs.sum(0)")
+            ]
         if not np.allclose(thrice[name], -3 * once[name], rtol=1e-6, atol=1e-9):
             text = (
                 f"the gradient of {name} is not proportional to the upstream gradient: something in "

@@ -78,7 +78,9 @@ def of_results(
         if array.verdict != OK or not A.size:
             continue
         if not A.any():
-            found.append(f"{name}: zero against zero in every entry that was tested: nothing is known")
+            found.append(
+                f"{name}: zero against zero in every entry that was tested: nothing is known"
+            )
             continue
         if array.resolution > 10 * tolerance:
             found.append(

@@ -112,8 +112,8 @@ class AutoregressiveReport(Report):
     def summary(self) -> str:
         """How many dependences there are, and how many should be."""
         return (
-            f"{int(self.matrix.sum())} dependences, {int(self.wanted.sum())} expected, "
-            f"{len(self.leaks)} leaks, {len(self.cuts)} cut paths, {self.n_points} base points"
+            f"{int((self.matrix & self.wanted).sum())} of {int(self.wanted.sum())} dependences, {len(self.leaks)} leaks, "
+            f"{len(self.cuts)} cut paths"
         )
 
     def table(self) -> str:
@@ -123,7 +123,9 @@ class AutoregressiveReport(Report):
         if D <= 32:
             lines.append("row: conditional of; column: depends on; both in the given order")
             width = len(str(D - 1)) + 1
-            lines.append(" " * width + "".join(f"{j:>{width}}" if D <= 16 else "" for j in self.order))
+            lines.append(
+                " " * width + "".join(f"{j:>{width}}" if D <= 16 else "" for j in self.order)
+            )
             gap = " " * (width - 1) if D <= 16 else " "
             for i in self.order:
                 marks = [self._mark(i, j) for j in self.order]
@@ -294,7 +296,9 @@ def _square(dependencies: npt.ArrayLike, D: int) -> BoolArray:
 def _unsteady(watch: _Watcher, x: Array, base: Array) -> Cause | None:
     """What makes comparing answers meaningless: chance, or rows that look at each other."""
     if watch.differ(base, watch(x)).any():
-        text = "two calls with the same x gave different answers: fix what is random (dropout?), or "
+        text = (
+            "two calls with the same x gave different answers: fix what is random (dropout?), or "
+        )
         return Cause("random", text + "give a tolerance, if it is the rounding of threads")
     half = max(1, len(x) // 2)
     few = _Watcher(watch.function, watch.D, max(watch.tolerance, 1e-6))
@@ -327,7 +331,9 @@ def _leak(
     after: Array,
 ) -> Leak:  # fmt: skip
     """The pair of inputs that shows it most clearly."""
-    change = np.where(differ[:, i], np.nan_to_num(np.abs(base - after)[:, i].max(axis=-1), nan=1e300), -1)
+    change = np.where(
+        differ[:, i], np.nan_to_num(np.abs(base - after)[:, i].max(axis=-1), nan=1e300), -1
+    )
     n = int(np.argmax(change))
     return Leak(i, j, x[n].copy(), changed[n].copy(), base[n, i].squeeze(), after[n, i].squeeze())
 
@@ -416,13 +422,19 @@ def _why_leak(report: AutoregressiveReport) -> Cause:
         )  # fmt: skip
     own = [leak for leak in report.leaks if leak.j == (leak.i,)]
     if len(own) == len(report.leaks):
-        text = f"{len(own)} of {D} conditionals see their own variable, none a later one: off by one"
+        text = (
+            f"{len(own)} of {D} conditionals see their own variable, none a later one: off by one"
+        )
         return Cause("sees-itself", text, "conditionals", index, "j < i, strictly; not j <= i")
     if report.matrix.all():
-        return Cause("no-mask", "everything depends on everything: there is no mask", "conditionals", index)
+        return Cause(
+            "no-mask", "everything depends on everything: there is no mask", "conditionals", index
+        )
     pairs = [str((k.i, *k.j)) for k in report.leaks]
     text = f"leaks in {len(pairs)} places, (conditional, variable): {some(pairs)}; {leak}"
-    return Cause("leak", text, "conditionals", index, "p(x_i | x_<i): nothing of x_i, nothing later")
+    return Cause(
+        "leak", text, "conditionals", index, "p(x_i | x_<i): nothing of x_i, nothing later"
+    )
 
 
 def _which_order(report: AutoregressiveReport) -> str:
@@ -444,7 +456,9 @@ def _which_order(report: AutoregressiveReport) -> str:
     return f"wrong order: {text}" + (f"; it is {fits[0]}" if fits else "")
 
 
-def _why_cut(matrix: BoolArray, wanted: BoolArray, order: Array, report: AutoregressiveReport) -> Cause:
+def _why_cut(
+    matrix: BoolArray, wanted: BoolArray, order: Array, report: AutoregressiveReport
+) -> Cause:
     index = report.cuts[0]
     if not matrix.any():
         text = "nothing depends on anything: the inputs are ignored (all masks zero?)"
@@ -457,6 +471,6 @@ def _why_cut(matrix: BoolArray, wanted: BoolArray, order: Array, report: Autoreg
     cut_j = sorted({j for _, j in report.cuts})
     text = f"{len(report.cuts)} paths are cut: at none of {report.n_points} points did the "
     text += f"conditionals of {some(cut_i)} change with x of {some(cut_j)}"
-    return Cause("cut", text, "conditionals", index, "every x_j with j before i reaches p(x_i | x_<i)")
-
-
+    return Cause(
+        "cut", text, "conditionals", index, "every x_j with j before i reaches p(x_i | x_<i)"
+    )

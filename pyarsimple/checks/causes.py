@@ -8,7 +8,7 @@ explains every entry is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +61,15 @@ class Hints:
     def rows(self) -> int | None:
         """N, if it is known."""
         known = [len(v) for v in (self.x, self.upstream) if v is not None and v.ndim]
-        return self.n_rows if self.n_rows is not None else (known or [None])[0]
+        return self.n_rows if self.n_rows is not None else next(iter(known), None)
 
     @property
     def dims(self) -> int | None:
         """D, if it is known."""
-        known = [v.shape[-1] for v in (self.order, self.x, self.upstream) if v is not None]
-        return (known or [None])[0]
+        known = [
+            v.shape[-1] for v in (self.order, self.x, self.upstream) if v is not None and v.ndim
+        ]
+        return int(known[0]) if known else None
 
 
 @dataclass
@@ -157,11 +159,17 @@ def _misshapen(
 ) -> list[Cause]:
     """A gradient that is missing, of the wrong shape or type, or not finite."""
     if name not in grads:
-        others = [k for k in grads if k.lstrip("dgrad_") == name or name in k]
+        others = [
+            k for k in grads if k in (f"d{name}", f"d_{name}", f"{name}_grad", f"grad_{name}")
+        ]
         hint = f"; is it the one called {others[0]!r}?" if others else ""
         kind = "bias" if p.ndim <= 1 else "weight"
         return [
-            Cause("forgotten", f"there is no gradient for {name}: the {kind} was forgotten{hint}", name)
+            Cause(
+                "forgotten",
+                f"there is no gradient for {name}: the {kind} was forgotten{hint}",
+                name,
+            )
         ]
     shape = grads[name].shape
     if shape != p.shape:
@@ -204,7 +212,9 @@ def _unsteady(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
             twice = np.allclose(then, 2 * first, rtol=1e-6, atol=0)
             text = f"a second call with the same parameters gave another gradient of {name}"
             if twice:
-                text += ", twice as large: it is added to the one of the call before; start from zeros"
+                text += (
+                    ", twice as large: it is added to the one of the call before; start from zeros"
+                )
             return [Cause("accumulated", text, name, equation=f"d{name} = zeros_like({name})")]
     return []
 
@@ -215,15 +225,72 @@ def _ignored(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
     moved = {k: p + loss.sizes[k] * rng.uniform(0.1, 1, p.shape) for k, p in loss.params.items()}
     if loss.at(moved) != value or not any(g.any() for g in grads.values()):
         return []
-    text = "the loss does not change with the parameters: does the function read the ones it is given?"
+    text = (
+        "the loss does not change with the parameters: does the function read the ones it is given?"
+    )
     return [Cause("params-ignored", text)]
+
+
+def explain(
+    name: str,
+    analytic: npt.ArrayLike,
+    right: npt.ArrayLike,
+    *,
+    tolerance: float = 1e-6,
+    x: npt.ArrayLike | None = None,
+    order: npt.ArrayLike | None = None,
+    upstream: npt.ArrayLike | None = None,
+    n_rows: int | None = None,
+    suspects: Iterable[Suspect] = (),
+    equation: str = "",
+) -> Cause | None:
+    """Name the likely cause of the difference between a gradient and the right one.
+
+    For who knows the right gradient already, and needs no differences to find it: a grader.
+
+    Parameters
+    ----------
+    name : str
+        Of the array, for the text.
+    analytic, right : array_like
+        The gradient in question, and the right one.
+    tolerance : float
+        Of the error relative to the norm of ``right``.
+    x, order, upstream, n_rows, suspects
+        As in `check_gradients`.
+    equation : str
+        Of this gradient, quoted in the answer.
+
+    Returns
+    -------
+    Cause or None
+        None if the two agree.
+    """
+    A, g = np.asarray(analytic, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    wrong_form = _misshapen(name, g, {name: analytic}, {name: A})
+    if wrong_form:
+        return wrong_form[0]
+    allowed = tolerance * max(float(np.linalg.norm(A)), float(np.linalg.norm(g)))
+    index = list(np.ndindex(A.shape))
+    e = Evidence(name, A, index, g.ravel(), np.abs(A - g).ravel() > allowed, allowed)
+    if not e.wrong.any():
+        return None
+    hints = Hints(
+        x=None if x is None else np.asarray(x),
+        order=None if order is None else np.asarray(order),
+        upstream=None if upstream is None else np.asarray(upstream),
+        n_rows=n_rows,
+        suspects=list(suspects),
+        equations={name: equation} if equation else {},
+    )
+    return diagnose([e], {name: e}, None, hints)[0]
 
 
 # What the numbers say. Each detector returns (kind, text, equation) or None.
 
 
 def diagnose(
-    wrong: list[Evidence], everything: Mapping[str, Evidence], loss: _Loss, hints: Hints
+    wrong: list[Evidence], everything: Mapping[str, Evidence], loss: _Loss | None, hints: Hints
 ) -> list[Cause]:
     """The likeliest cause for each array that is wrong, those that agree taken together."""
     found: dict[Found, list[Evidence]] = {}
@@ -241,17 +308,12 @@ def diagnose(
 
 
 def _first_cause(
-    e: Evidence, everything: Mapping[str, Evidence], loss: _Loss, hints: Hints
+    e: Evidence, everything: Mapping[str, Evidence], loss: _Loss | None, hints: Hints
 ) -> Found:
     for detector in (_suspect, _zero, _ratio, _clipped, _upstream, _transposed, _shifted, _mask):
         if found := detector(e, hints):
             return found
-    return (
-        _terms(e, loss, hints)
-        or _lines(e, hints)
-        or _slope(e, everything)
-        or _unknown(e, everything)
-    )
+    return _terms(e, loss, hints) or _lines(e, hints) or _slope(e) or _unknown(e, everything)
 
 
 def _suspect(e: Evidence, hints: Hints) -> Found | None:
@@ -277,7 +339,7 @@ def _constant_ratio(e: Evidence) -> float | None:
 
 
 def _is(r: float, wanted: float | None) -> bool:
-    return wanted is not None and abs(r - wanted) <= 1e-3 * abs(wanted)
+    return wanted is not None and abs(r - wanted) <= 1e-5 * abs(wanted)
 
 
 def _ratio(e: Evidence, hints: Hints) -> Found | None:
@@ -300,7 +362,7 @@ def _ratio(e: Evidence, hints: Hints) -> Found | None:
         text = f"{much}, the number of variables: a mean over variables where a sum is meant?"
         return "factor-D", text, "loss = -log_p.sum(axis=1).mean()"
     whole = max(size, 1 / size)
-    if N is None and whole > 2.5 and abs(whole - round(whole)) < 1e-3 * whole:
+    if N is None and whole > 2.5 and _is(whole, round(whole)):
         return "factor-N", f"{much}: is {round(whole)} the number of rows (a mean or a sum)?", nll
     if r > 0 and size < 1 and _round(float(np.linalg.norm(e.A))):
         norm = float(np.linalg.norm(e.A))
@@ -372,7 +434,9 @@ def _shifted(e: Evidence, hints: Hints) -> Found | None:
             if len(kept) < 3 or np.ptp(kept[:, 1]) == 0:
                 continue
             if np.abs(kept[:, 0] - kept[:, 1]).max() <= e.near:
-                line = ("entry", "row", "column")[axis + (e.A.ndim > 1)] if e.A.ndim < 3 else "slice"
+                line = (
+                    ("entry", "row", "column")[axis + (e.A.ndim > 1)] if e.A.ndim < 3 else "slice"
+                )
                 text = f"shifted by one: each {line} holds the gradient of its {_side(s)} neighbour"
                 return "shifted", text, "i and i + 1: the row of x_i belongs to x_i"
     return None
@@ -392,9 +456,9 @@ def _mask(e: Evidence, hints: Hints) -> Found | None:
     return "mask", text, "dW = where(M, x.T @ d_a, 0)"
 
 
-def _terms(e: Evidence, loss: _Loss, hints: Hints) -> Found | None:
+def _terms(e: Evidence, loss: _Loss | None, hints: Hints) -> Found | None:
     """Which of the terms of the loss the gradient is the gradient of."""
-    if hints.terms is None:
+    if hints.terms is None or loss is None:
         return None
     order = np.argsort(~e.wrong, kind="stable")[:80]
     index, a, g = [e.index[k] for k in order], e.a[order], e.g[order]
@@ -424,7 +488,11 @@ def _one_term_a_row(index: list[tuple[int, ...]], a: Array, T: Array, near: floa
         off = np.abs(a[members][:, np.newaxis] - T[members]).max(axis=0)
         if off.min() > near and np.abs(a[members]).max() > near:
             return None
-    return "last-step", _only("one variable (another for each row)", Hints(), 0), "d_a += ..., not d_a ="
+    return (
+        "last-step",
+        _only("one variable (another for each row)", Hints(), 0),
+        "d_a += ..., not d_a =",
+    )
 
 
 def _only(which: str, hints: Hints, i: int) -> str:
@@ -449,7 +517,7 @@ def _by_position(D: int, hints: Hints) -> list[int]:
 
 
 def _place(i: int, hints: Hints) -> str:
-    """", the first of the order," and the like."""
+    """ ", the first of the order," and the like."""
     D = hints.dims
     kind = _first_or_last(i, D, hints) if D is not None else "one-row"
     return {"first": ", the first of the order,", "last": ", the last of the order,"}.get(kind, "")
@@ -491,27 +559,34 @@ def _line_ratio(e: Evidence, of: Array) -> str:
     return "" if r is None or len(part.index) < 2 else f" ({r:.4g} times the right one)"
 
 
-def _slope(e: Evidence, everything: Mapping[str, Evidence]) -> Found | None:
-    """A missing derivative of the hidden units leaves directions nearly right, sizes too large."""
-    a, g = float(np.linalg.norm(e.a)), float(np.linalg.norm(e.g))
-    cosine = float(e.a @ e.g) / (a * g) if a and g else 0.0
-    if cosine > 0.85 and a > 3.3 * g:
-        text = f"about {a / g:.2g} times too large, by factors that vary: the derivative of a sigmoid "
+def _slope(e: Evidence) -> Found | None:
+    """A missing derivative of the hidden units leaves signs as they are, and makes sizes larger."""
+    large = np.abs(e.g) > 0.05 * np.abs(e.g).max(initial=0.0)
+    if not large.any():
+        return None
+    ratio = e.a[large] / e.g[large]
+    middle = float(np.median(ratio))
+    most = np.quantile(ratio, [0.1, 0.9])
+    if middle > 3.3 and most[0] > 1:
+        text = f"about {middle:.2g} times too large, by factors that vary: the derivative of a sigmoid "
         return "slope", text + "(at most 1/4) is missing?", "d_a = d_h * h * (1 - h)"
-    if cosine > 0.85 and a > 1.05 * g:
-        text = f"about {a / g:.2g} times too large, by factors that vary: the derivative of a hidden "
+    if middle > 1.05 and most[0] > 0.99:
+        text = (
+            f"about {middle:.2g} times too large, by factors that vary: the derivative of a hidden "
+        )
         return "slope", text + "unit (at most 1) is missing?", "tanh: d_a = d_h * (1 - h * h)"
-    if cosine > 0.85 and a < 0.3 * g:
-        text = f"about {g / a:.2g} times too small, by factors that vary: a derivative of a sigmoid "
-        return "slope-twice", text + "too many?", "d_a = d_h * h * (1 - h), once; d_logits = p - x"
+    if 0 < middle < 0.3 and most[1] < 1:
+        text = f"about {1 / middle:.2g} times too small, by factors that vary: a derivative of a "
+        equation = "d_a = d_h * h * (1 - h), once; d_logits = p - x"
+        return "slope-twice", text + "sigmoid too many?", equation
     return None
 
 
 def _unknown(e: Evidence, everything: Mapping[str, Evidence]) -> Found:
     right = [k for k, other in everything.items() if not other.wrong.any()]
-    text = f"{int(e.wrong.sum())} of {len(e.index)} entries are wrong, in no pattern that is known here"
+    text = "wrong in no pattern that is known here"
     if right:
-        text += f"; right are {some(right)}: what these share with the others is right too"
+        text += f"; {some(right)}: right, and so is what these share with the wrong ones"
     return "unknown", text, ""
 
 

@@ -134,7 +134,9 @@ def _enumerate(s: Subject, report: NormalizedReport, tolerance: float) -> None:
     }
     for kind, (value, text) in readings.items():
         if abs(value - 1) <= 1e-6:
-            report.causes.append(Cause(kind, text, "log_prob", None, "log p(x) = sum_i log p(x_i | x_<i)"))
+            report.causes.append(
+                Cause(kind, text, "log_prob", None, "log p(x) = sum_i log p(x_i | x_<i)")
+            )
             return
     text = f"the probabilities of all rows sum to {total:.6g}"
     text += ": averaged logits or logarithms where probabilities are meant, or a conditional that looks ahead?"
@@ -171,7 +173,9 @@ def _each_conditional(
             sums[:, i] = integrate_line(density, contexts[:, i])
     if not isinstance(s.points, Discrete):
         tolerance = max(tolerance, 1e-6)
-    row, i = np.unravel_index(int(np.argmax(np.nan_to_num(np.abs(sums - 1), nan=np.inf))), sums.shape)
+    row, i = np.unravel_index(
+        int(np.argmax(np.nan_to_num(np.abs(sums - 1), nan=np.inf))), sums.shape
+    )
     name = f"each conditional, worst: variable {i}"
     report.items.append(judged(name, float(sums[row, i]), 1.0, tolerance))
     if report.items[-1].verdict == WRONG:
@@ -197,7 +201,9 @@ def _density_of(s: Subject, contexts: Array, i: int) -> Callable[[float], Array]
 def integrate_line(density: Callable[[float], Array], around: Array) -> Array:
     """The integral over the real line of densities that are evaluated together, (n,)."""
     # Breakpoints close together near 0 and the contexts' own values, so that no peak is missed.
-    points = np.concatenate([np.sinh(np.linspace(-5, 5, 81)), np.linspace(-1, 1, 21) + around.mean()])
+    points = np.concatenate(
+        [np.sinh(np.linspace(-5, 5, 81)), np.linspace(-1, 1, 21) + around.mean()]
+    )
     value, _ = integrate.quad_vec(
         density, -np.inf, np.inf, epsabs=1e-9, epsrel=1e-9, norm="max", points=np.unique(points),
         limit=20_000,
@@ -347,7 +353,9 @@ def _parallel_is_sequential(
     for i in s.order:
         stepped[:, i] = state.outputs()
         state.advance(x[:, i].copy())
-    text = "the sequential view says something else than the parallel one: a state one step late, or "
+    text = (
+        "the sequential view says something else than the parallel one: a state one step late, or "
+    )
     cause = Cause("sequential", text + "the order where its inverse is meant?", "state.outputs()")
     _compare(report, name, stepped, parallel, tolerance, cause)
 
@@ -380,19 +388,25 @@ def _adds_up(s: Subject, x: Array, report: ConsistencyReport, name: str, toleran
     _compare(report, name, log_p, total, tolerance, cause)
 
 
-def _bits_agree(s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float) -> None:
+def _bits_agree(
+    s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float
+) -> None:
     bits = isinstance(s.points, Discrete) and bool((s.points.counts == 2).all())
     if s.conditionals is None or s.log_conditionals is None or not bits:
         report.items.append(skipped(name, "no conditionals of bits"))
         return
     p = call(s.conditionals, x, x.shape, "conditionals")
     log_p = call(s.log_conditionals, x, x.shape, "log_conditionals")
-    text = "conditionals(x) and log_conditionals(x) are of different distributions: a sigmoid twice?"
+    text = (
+        "conditionals(x) and log_conditionals(x) are of different distributions: a sigmoid twice?"
+    )
     cause = Cause("conditionals", text, "conditionals", None, "p if x_i = 1, 1 - p if x_i = 0")
     _compare(report, name, np.exp(log_p), np.where(x == 1, p, 1 - p), tolerance, cause)
 
 
-def _rows_alone(s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float) -> None:
+def _rows_alone(
+    s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float
+) -> None:
     function = s.log_prob or s.log_conditionals or s.outputs
     if function is None:
         report.items.append(skipped(name, "no log_prob"))
@@ -403,7 +417,9 @@ def _rows_alone(s: Subject, x: Array, report: ConsistencyReport, name: str, tole
     _compare(report, name, together, alone, tolerance, Cause("rows", text, "log_prob"))
 
 
-def _same_again(s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float) -> None:
+def _same_again(
+    s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float
+) -> None:
     function = s.log_prob or s.log_conditionals or s.outputs
     if function is None:
         report.items.append(skipped(name, "no log_prob"))
@@ -413,7 +429,9 @@ def _same_again(s: Subject, x: Array, report: ConsistencyReport, name: str, tole
     if not np.array_equal(given, x):
         report.causes.append(Cause("x-modified", "scoring changed the x that it was given", "x"))
         report.items.append(Item("x left alone", None, None, None, WRONG))
-    text = "the same rows are scored differently by a second call: dropout, or a state that is kept?"
+    text = (
+        "the same rows are scored differently by a second call: dropout, or a state that is kept?"
+    )
     cause = Cause("random", text, "log_prob")
     _compare(report, name, np.asarray(function(x.copy())), first, tolerance, cause)
 

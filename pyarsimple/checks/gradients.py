@@ -104,7 +104,7 @@ class GradientReport(Report):
         """Which arrays are wrong."""
         wrong = [name for name, a in self.arrays.items() if a.verdict == WRONG]
         worst = max((a.relative_error for a in self.arrays.values()), default=0.0)
-        found = f"{len(self.arrays)} arrays compared, tolerance {self.tolerance:.0e}"
+        found = f"{len(self.arrays)} arrays, tolerance {self.tolerance:.0e}"
         if wrong:
             return f"{found}, wrong: {', '.join(wrong)}"
         return f"{found}, worst relative error {worst:.1e}"
@@ -345,7 +345,9 @@ class _Numeric:
         confirmed = abs(first - second) <= self.allowed(4 * rounding)
         settled = abs(second - analytic) <= self.allowed(4 * rounding)  # a kink between the steps
         if (confirmed or settled) and not (first == second == 0 != analytic):
-            return min((first, rounding), (second, 4 * rounding), key=lambda v: abs(v[0] - analytic))
+            return min(
+                (first, rounding), (second, 4 * rounding), key=lambda v: abs(v[0] - analytic)
+            )
         slope = best_slope(phi, self.noise, self.size)
         return slope.value, slope.uncertainty
 

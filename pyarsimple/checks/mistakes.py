@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import orders
+from pyarsimple.activations import activate, activate_slope
 from pyarsimple.checks.causes import Suspect
 from pyarsimple.conditionals import sigmoid
 
@@ -124,18 +125,6 @@ def known_mistakes(
     return found + [Suspect(*UPSTREAM[s], backward(d, "")) for s, d in wrong.items()]
 
 
-def _activate(a: Array, hidden: str) -> Array:
-    if hidden == "relu":
-        return np.maximum(a, 0)
-    return np.tanh(a) if hidden == "tanh" else sigmoid(a)
-
-
-def _slope(h: Array, hidden: str) -> Array:
-    if hidden == "relu":
-        return (h > 0).astype(h.dtype)
-    return 1 - h * h if hidden == "tanh" else h * (1 - h)
-
-
 class _Family:
     """The forward pass of a model once; its backward pass with a switch."""
 
@@ -157,7 +146,9 @@ class _Family:
 
     def __call__(self, d: Array, switch: str) -> dict[str, Array]:
         grads = self.backward(d, self.x_before if switch == "x-shift" else self.x, switch)
-        return {k: np.where(self.masks[k], g, 0) if k in self.masks else g for k, g in grads.items()}
+        return {
+            k: np.where(self.masks[k], g, 0) if k in self.masks else g for k, g in grads.items()
+        }
 
     def _masked(self, name: str) -> Array:
         p = self.params[name]
@@ -173,7 +164,7 @@ class _Family:
         p = self.params
         steps = [self.x[:, [i]] * p["W"][i] for i in self.order]  # D of (N, H)
         first = np.tile(p["c"], (len(self.x), 1))
-        self.h = [_activate(a, self.hidden) for a in np.cumsum([first, *steps], axis=0)]  # D + 1
+        self.h = [activate(a, self.hidden) for a in np.cumsum([first, *steps], axis=0)]  # D + 1
         logits = np.empty(self.x.shape)
         for k, i in enumerate(self.order):
             logits[:, i] = self.h[k] @ p["V"][i] + p["b"][i]
@@ -186,7 +177,7 @@ class _Family:
             i, h = self.order[k], self.h[k]
             here = np.multiply.outer(d[:, i], p["V"][i])  # (N, H)
             if switch != "slope":
-                here *= _slope(h, self.hidden)
+                here *= activate_slope(h, self.hidden)
             dV[i] = d[:, i] @ (self.h[k + 1] if switch == "late" else h)
             dW[i] = x[:, i] @ (d_a + here if switch == "own" else d_a)
             d_a = here if switch == "overwrite" else d_a + here
@@ -197,7 +188,7 @@ class _Family:
         self.layers = [self.x]
         for k in range(1, self.n_layers + 1):
             a = self.layers[-1] @ self._masked(f"W{k}") + self.params[f"c{k}"]
-            self.layers.append(_activate(a, self.hidden))
+            self.layers.append(activate(a, self.hidden))
         logits = self.layers[-1] @ self._masked("V").T + self.params["b"]
         return np.asarray(logits + self.x @ self._masked("A").T if "A" in self.params else logits)
 
@@ -207,7 +198,7 @@ class _Family:
         grads = {"V": d.T @ layers[-1], "b": d.sum(axis=0), "A": d.T @ x}
         d_h = d @ weight("V")
         for k in range(self.n_layers, 0, -1):
-            d_a = d_h if switch == "slope" else d_h * _slope(layers[k], self.hidden)
+            d_a = d_h if switch == "slope" else d_h * activate_slope(layers[k], self.hidden)
             grads |= {f"W{k}": layers[k - 1].T @ d_a, f"c{k}": d_a.sum(axis=0)}
             d_h = d_a @ weight(f"W{k}").T
         return {name: grads[name] for name in self.params}

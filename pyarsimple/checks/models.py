@@ -93,9 +93,7 @@ def _is_ours(model: Any, x: Array) -> bool:
     return bool(shapes(**model.config()) == wanted and np.isin(x, (0, 1)).all())
 
 
-def gradient_problem(
-    model: Any, params: Params | None, x: npt.ArrayLike | None
-) -> dict[str, Any]:
+def gradient_problem(model: Any, params: Params | None, x: npt.ArrayLike | None) -> dict[str, Any]:
     """Arguments of `check_gradients` for a model with ``params`` and ``nll_and_grads``."""
     common = _common(model, params, x, None)
 

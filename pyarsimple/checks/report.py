@@ -154,7 +154,13 @@ class Item:
 
     def row(self) -> list[Any]:
         """The cells of the line."""
-        return [self.name, number(self.value), number(self.wanted), number(self.error), self.verdict]
+        return [
+            self.name,
+            number(self.value),
+            number(self.wanted),
+            number(self.error),
+            self.verdict,
+        ]
 
 
 ITEM_COLUMNS = [(title, "") for title in ("what", "value", "wanted", "error", "verdict")]

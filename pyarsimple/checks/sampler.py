@@ -55,7 +55,9 @@ def chi_square(observed: Array, expected: Array) -> Fit:
     observed, expected = observed[ascending], expected[ascending]
     total = np.cumsum(expected)
     small = int(np.searchsorted(expected, FEWEST))  # cells that are too small by themselves
-    group = np.minimum((total / FEWEST).astype(int), int(total[small - 1] // FEWEST) if small else 0)
+    group = np.minimum(
+        (total / FEWEST).astype(int), int(total[small - 1] // FEWEST) if small else 0
+    )
     group[small:] = (group[small - 1] if small else -1) + 1 + np.arange(len(group) - small)
     group = np.unique(group, return_inverse=True)[1]
     o, e = np.bincount(group, observed), np.bincount(group, expected)
@@ -213,7 +215,9 @@ def _draw(s: Subject, report: SamplerReport, n: int, rng: np.random.Generator) -
     report.items.append(Item("a second call draws anew", None, None, None, OK if fresh else WRONG))
     if not fresh:
         text = "two calls gave the same samples: the seed is set within the sampler"
-        report.causes.append(Cause("seed", text, "sample", None, "rng = np.random.default_rng(rng), once"))
+        report.causes.append(
+            Cause("seed", text, "sample", None, "rng = np.random.default_rng(rng), once")
+        )
     return x.astype(s.points.draw(rng, 1).dtype)
 
 
@@ -226,7 +230,9 @@ def _count(s: Subject, report: SamplerReport, x: Array) -> None:
     name = f"counts of {len(p)} configurations"
     wrong = fit.p_value < report.alpha
     report.fits[name] = fit
-    item = Item(name, f"chi2 {fit.statistic:.1f}", f"{fit.dof} dof", fit.p_value, WRONG if wrong else OK)
+    item = Item(
+        name, f"chi2 {fit.statistic:.1f}", f"{fit.dof} dof", fit.p_value, WRONG if wrong else OK
+    )
     report.items.append(Item(item.name, item.value, item.wanted, None, item.verdict))
     if wrong:
         report.causes.append(_why(s, x, p, fit))
@@ -244,14 +250,21 @@ def _why(s: Subject, x: Array, p: Array, fit: Fit) -> Cause:
     natural = np.arange(s.D)
     known = {
         "order": (s.order, "in order where its inverse was meant, or the reverse of that"),
-        "inverse": (orders.inverse(s.order), "in order where its inverse was meant, or the reverse"),
+        "inverse": (
+            orders.inverse(s.order),
+            "in order where its inverse was meant, or the reverse",
+        ),
         "reversed": (natural[::-1], "from the last to the first"),
         "shifted": (np.roll(natural, 1), "one place too far to the left"),
         "shifted back": (np.roll(natural, -1), "one place too far to the right"),
     }
     equal = bool((s.points.counts == s.points.counts[0]).all())
     for columns, text in known.values():
-        if equal and not np.array_equal(columns, natural) and _fit_of(s, x[:, columns], p).p_value > 1e-3:
+        if (
+            equal
+            and not np.array_equal(columns, natural)
+            and _fit_of(s, x[:, columns], p).p_value > 1e-3
+        ):
             text = f"the columns are written {text}: permuted as {columns.tolist()} the samples fit"
             return Cause("order", text, "sample", None, "x[:, order[k]] is drawn in step k")
     if _fit_of(s, (s.points.counts - 1 - x).astype(x.dtype), p).p_value > 1e-3:
@@ -262,11 +275,17 @@ def _why(s: Subject, x: Array, p: Array, fit: Fit) -> Cause:
     rows = s.points.enumerate().astype(int)
     alone = np.prod([marginals[i][rows[:, i]] for i in range(s.D)], axis=0)
     if s.D > 1 and _fit_of(s, x, alone).p_value > 1e-3:
-        text = "the variables of the samples are independent: what was drawn before is not looked at"
-        return Cause("independent", text, "sample", None, "x_i ~ p(x_i | x_<i), with the x_<i drawn")
+        text = (
+            "the variables of the samples are independent: what was drawn before is not looked at"
+        )
+        return Cause(
+            "independent", text, "sample", None, "x_i ~ p(x_i | x_<i), with the x_<i drawn"
+        )
     k = int(np.argmax((fit.observed - fit.expected) ** 2 / fit.expected)) if fit.dof > 1 else 0
     text = f"the samples do not fit: a cell expected {fit.expected[k]:.1f} times came {fit.observed[k]:.0f} times"
-    return Cause("sampler", text, "sample", None, "x_i ~ p(x_i | x_<i), in the order, each from its own")
+    return Cause(
+        "sampler", text, "sample", None, "x_i ~ p(x_i | x_<i), in the order, each from its own"
+    )
 
 
 def _rank(s: Subject, report: SamplerReport, x: Array, rng: np.random.Generator) -> None:
@@ -278,7 +297,7 @@ def _rank(s: Subject, report: SamplerReport, x: Array, rng: np.random.Generator)
     cells = np.minimum((ranks * bins).astype(int), bins - 1)
     alpha = report.alpha / (2 * s.D)
     report.n = len(x)
-    for kind in ("rank", "rank beside the variable before"):
+    for kind in ("rank", "rank with the one before"):
         worst, where = None, 0
         for k, i in enumerate(s.order):
             if kind == "rank":
@@ -294,9 +313,15 @@ def _rank(s: Subject, report: SamplerReport, x: Array, rng: np.random.Generator)
         if worst is None:
             continue
         wrong = worst.p_value < alpha
-        name = f"{kind}, worst: variable {where}"
+        name = f"{kind}, variable {where}"
         report.items.append(
-            Item(name, f"chi2 {worst.statistic:.1f}", f"{worst.dof} dof", None, WRONG if wrong else OK)
+            Item(
+                name,
+                f"chi2 {worst.statistic:.1f}",
+                f"{worst.dof} dof",
+                None,
+                WRONG if wrong else OK,
+            )
         )
         if wrong and not report.causes:
             text = f"the samples of variable {where} do not follow p(x_{where} | x_<{where}) of the model"
@@ -311,16 +336,21 @@ def _uniform(cells: Array, n_cells: int) -> Fit:
 
 def _ranks(s: Subject, x: Array, rng: np.random.Generator) -> Array:
     """P(X_i < x_i | x_<i), and of what is at x_i itself a random share."""
+    assert s.log_conditionals is not None
     ranks = np.empty(x.shape)
-    for i in range(s.D):
-        if isinstance(s.points, Discrete):
-            values = np.arange(int(s.points.counts[i]))
-            p = np.stack([np.exp(_log_p(s, x, i, v)) for v in values], axis=1)  # (n, K)
-            at = np.take_along_axis(p, x[:, [i]].astype(int), axis=1)[:, 0]
-            below = np.where(values < x[:, [i]], p, 0).sum(axis=1)
-            ranks[:, i] = below + rng.random(len(x)) * at
-        else:
+    if not isinstance(s.points, Discrete):
+        for i in range(s.D):
             ranks[:, i] = _rank_on_grid(s, x, i)
+        return np.clip(ranks, 0, 1)
+    p = np.exp(call(s.log_conditionals, x, x.shape, "log_conditionals"))
+    share = rng.random(x.shape) * p
+    for i, K in enumerate(s.points.counts):
+        below = np.zeros(len(x))
+        if K == 2:  # what is not at 1 is at 0: no further call is needed
+            below = np.where(x[:, i] == 1, 1 - p[:, i], 0)
+        for v in range(K - 1 if K > 2 else 0):
+            below += np.where(v < x[:, i], np.exp(_log_p(s, x, i, v)), 0)
+        ranks[:, i] = below + share[:, i]
     return np.clip(ranks, 0, 1)
 
 

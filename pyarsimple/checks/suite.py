@@ -60,7 +60,9 @@ class ModelReport:
         blocks += [f"{name}: skipped, {why}" for name, why in self.skipped.items()]
         failed = [name for name, report in self.reports.items() if not report]
         verdict = f"FAILED: {', '.join(failed)}" if failed else f"{len(self.reports)} checks passed"
-        return "\n\n".join([*blocks, f"{self.title}: {verdict if self.reports else 'nothing checked'}"])
+        return "\n\n".join(
+            [*blocks, f"{self.title}: {verdict if self.reports else 'nothing checked'}"]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as plain dictionaries."""
@@ -101,7 +103,9 @@ def check_model(
     checks: dict[str, Callable[[], Report]] = {
         "gradients": lambda: check_gradients(model, point, x=rows),
         "backward": lambda: check_backward(model, params=point, x=rows),
-        "autoregressive": lambda: check_autoregressive(model, values=getattr(model, "values", "bits")),
+        "autoregressive": lambda: check_autoregressive(
+            model, values=getattr(model, "values", "bits")
+        ),
         "normalized": lambda: check_normalized(model),
         "sampler": lambda: check_sampler(model),
         "consistent": lambda: check_consistent(model, x=rows),

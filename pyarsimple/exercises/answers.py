@@ -136,7 +136,7 @@ class Answer:
                 f"the file has no function {name}",
                 cause=f"{name} was renamed or deleted: the grader looks for it by this name",
             )
-        given = [copy.deepcopy(a) if _is_data(a) else a for a in args]
+        given = copy.deepcopy(args)
         with watched(self.path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = function(*given)
@@ -159,7 +159,7 @@ class Answer:
         return self._outcomes[key]
 
     def _outcome(self, function: Function, case: Case) -> Outcome:
-        wanted = by_name(function.returns, function.definition(*case))
+        wanted = by_name(function.returns, function.definition(*copy.deepcopy(case)))
         outcome = Outcome(case, wanted)
         try:
             result = self.call(function.name, *case, arguments=function.arguments)
@@ -261,20 +261,23 @@ def check_form(
 
 
 def _kind(value: Any) -> str:
-    return f"of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+    is_array = isinstance(value, np.ndarray)
+    return f"of shape {value.shape}" if is_array else f"a {type(value).__name__}"
 
 
 def _check_array(name: str, value: Any, wanted: Array | None) -> Array | None:
     if wanted is None:
         if value is not None:
-            raise Wrong(f"{name} should be None here", cause=f"{name} belongs to an array that is None")
+            cause = f"{name} belongs to an array that is None"
+            raise Wrong(f"{name} should be None here", cause=cause)
         return None
     if value is None:
         raise Wrong(f"{name} is None", cause=f"{name} was not computed, or not returned")
     try:
         array = np.asarray(value)
     except ValueError:
-        raise Wrong(f"{name} is a list that forms no array", cause="rows differ in length") from None
+        cause = "rows differ in length"
+        raise Wrong(f"{name} is a list that forms no array", cause=cause) from None
     if array.dtype.kind not in "biuf":
         cause = "an array of numbers is wanted"
         raise Wrong(f"{name} has dtype {array.dtype}", cause=cause)
@@ -325,9 +328,9 @@ def show(name: str, value: Any, width: int = 70) -> list[str]:
     """``name = value``, continued below itself if it is an array of several rows."""
     head = f"{name} = "
     if isinstance(value, np.ndarray):
-        if value.dtype.kind == "f" and np.array_equal(value, np.round(value)):
-            if np.abs(value).max(initial=0) < 1e9:  # not for infinity, of course
-                value = value.astype(np.int64)
+        whole = np.abs(value).max(initial=0) < 1e9 and np.array_equal(value, np.round(value))
+        if value.dtype.kind == "f" and whole:
+            value = value.astype(np.int64)
         text = np.array2string(
             value, precision=4, separator=", ", prefix=head, max_line_width=width, threshold=40,
             edgeitems=3, suppress_small=bool(np.abs(value).max(initial=0) < 1e4)

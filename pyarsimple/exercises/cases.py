@@ -49,7 +49,8 @@ def numbers(rng: Rng, *shape: int, plain: bool) -> Array:
     """Numbers, none of them zero: multiples of a half if they are to be plain."""
     if plain:
         return rng.choice([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0], shape)
-    return rng.uniform(0.2, 2, shape) * rng.choice([-1, 1], shape)
+    drawn: Array = rng.uniform(0.2, 2, shape) * rng.choice([-1, 1], shape)
+    return drawn
 
 
 def bits(rng: Rng, size: Size) -> Array:

@@ -185,7 +185,7 @@ def _of_ones(table: Array, x: Array) -> Array:
 EXERCISE = Exercise(
     name="chain-rule",
     title="the chain rule by enumeration",
-    teaches="every density is a product of conditionals",
+    teaches="a density is a product of conditionals",
     minutes=20,
     template=TEMPLATE,
     hints=HINTS,

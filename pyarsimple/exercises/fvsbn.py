@@ -261,7 +261,7 @@ def _outputs(answer: Answer, D: int, order: Array) -> Any:
 FORWARD_EXERCISE = Exercise(
     name="fvsbn-forward",
     title="all logistic regressions of an FVSBN at once, by masking",
-    teaches="masks, orders, and not to write a mask into weights",
+    teaches="masks and orders",
     minutes=15,
     template=FORWARD,
     hints=FORWARD_HINTS,
@@ -273,7 +273,7 @@ FORWARD_EXERCISE = Exercise(
 BACKWARD_EXERCISE = Exercise(
     name="fvsbn-backward",
     title="the gradients of an FVSBN's parameters",
-    teaches="a backward pass from a given upstream gradient",
+    teaches="a backward pass from an upstream",
     minutes=20,
     template=BACKWARD,
     hints=BACKWARD_HINTS,

@@ -15,8 +15,8 @@ import sys
 import textwrap
 import tokenize
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Exercise:
     title : str
         At most 60 characters: what is to be done.
     teaches : str
-        At most 60 characters: what one learns by it.
+        At most 38 characters: what one learns by it.
     minutes : int
         How long it takes.
     template : str
@@ -129,10 +129,12 @@ class StageResult:
     def detail(self) -> str:
         """The example and the cause."""
         lines = []
-        if self.example:
-            shown = "Smallest example that fails:" if "=" in self.example[0] else ""
-            lines += [f"      {shown}"] if shown else []
-            lines += [f"        {line}"[:WIDTH] for line in self.example]
+        example = list(self.example)
+        if example and example[0].startswith("line "):
+            lines.append(f"      {example.pop(0)}"[:WIDTH])
+        if example:
+            lines.append("      Smallest example that fails:")
+            lines += [f"        {line}"[:WIDTH] for line in example]
         if self.cause:
             lines += textwrap.wrap(
                 f"Likely cause: {self.cause}.", WIDTH, initial_indent=" " * 6,
@@ -192,7 +194,7 @@ class Grade:
         return {
             "score": self.score,
             "execution_time": round(self.seconds, 3),
-            "output": f"{self.exercise}: {self.title}. {self.score:g} of {self.max_score:g} points.",
+            "output": f"{self.title}: {self.score:g} of {self.max_score:g} points",
             "output_format": "text",
             "test_output_format": "text",
             "tests": [
@@ -270,7 +272,7 @@ def _everybodys() -> dict[tuple[types.ModuleType, str], Any]:
 
 
 def check_everybodys(before: Mapping[tuple[types.ModuleType, str], Any]) -> None:
-    """Raise `Wrong` if the answer has changed NumPy, the built-ins or the library; put them back."""
+    """Raise `Wrong` if the answer changed NumPy, the built-ins or the library; put them back."""
     changed = [(m, k) for (m, k), v in before.items() if vars(m).get(k) is not v]
     for m, k in changed:
         setattr(m, k, before[m, k])
@@ -283,9 +285,7 @@ def check_everybodys(before: Mapping[tuple[types.ModuleType, str], Any]) -> None
         )
 
 
-def grade_here(
-    exercise: Exercise, path: str, source: str | None = None, seed: int = 0
-) -> Grade:
+def grade_here(exercise: Exercise, path: str, source: str | None = None, seed: int = 0) -> Grade:
     """Grade an answer in this process: for tests, and for answers that are trusted."""
     stages = list(results_of(exercise, path, source, seed))
     return Grade(exercise.name, exercise.title, stages)

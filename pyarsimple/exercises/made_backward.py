@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from pyarsimple.activations import activate_slope
 from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.cases import SIZES, numbers
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
 from pyarsimple.exercises.stages import shapes, values
-from pyarsimple.models.made import activate_slope, made_backward, made_forward
+from pyarsimple.models.made import made_backward, made_forward
 
 TEMPLATE = '''\
 """Exercise made-backward: the gradients of a MADE's parameters.
@@ -40,7 +41,7 @@ whoever called you. So this is the backward pass of any network.
 
 import numpy as np
 
-from pyarsimple.models.made import activate_slope
+from pyarsimple.activations import activate_slope
 
 EXERCISE = "made-backward"
 
@@ -59,8 +60,9 @@ def S(d_logits, x, W, c, V, b, A):
 
 def slow_made_backward(d_logits, layers, W, V, A, hidden, keeps):
     x = layers[0]
-    # What the biases were can be read from the layers: tanh has an inverse.
-    c = [np.arctanh(layers[k + 1][0]) - layers[k][0] @ W[k] for k in range(len(W))]
+    c = []  # the biases can be read from the layers: tanh has an inverse
+    for k in range(len(W)):
+        c.append(np.arctanh(layers[k + 1][0]) - layers[k][0] @ W[k])
     b = np.zeros(len(V))
 
     def gradient(p):
@@ -108,11 +110,15 @@ HINTS = (
 _names = read_template(TEMPLATE)
 
 
+def _drawer(rng: Rng, plain: bool) -> Callable[..., Array]:
+    return lambda *shape: 0.7 * numbers(rng, *shape, plain=plain)
+
+
 def _cases(rng: Rng) -> Iterator[Case]:
     for N, D, H, plain in SIZES[:3] + SIZES[-3:]:
+        draw = _drawer(rng, plain)
         for depth, direct in ((0, False), (1, False), (1, True), (2, False), (3, True)):
             widths = [D, *(H + k for k in range(depth))]
-            draw = lambda *shape: 0.7 * numbers(rng, *shape, plain=plain)  # noqa: B023, E731
             W = [draw(widths[k], widths[k + 1]) for k in range(depth)]
             c = [draw(width) for width in widths[1:]]
             V, b = draw(D, widths[-1]), draw(D)
@@ -177,9 +183,7 @@ GRADIENTS = Function(
 
 def _deep(depth: range) -> Function:
     """The same function, on the networks of these depths only: the steps of the ladder."""
-    suspects = {
-        k: v for k, v in GRADIENTS.suspects.items() if max(depth) > 1 or "list" not in k
-    }
+    suspects = {k: v for k, v in GRADIENTS.suspects.items() if max(depth) > 1 or "list" not in k}
 
     def cases(rng: Rng) -> Iterator[Case]:
         return (case for case in _cases(rng) if len(case[2]) in depth)
@@ -213,7 +217,7 @@ def _steps() -> tuple[Stage, ...]:
 EXERCISE = Exercise(
     name="made-backward",
     title="the gradients of a MADE's parameters",
-    teaches="backpropagation through layers, one step at a time",
+    teaches="backpropagation, layer by layer",
     minutes=40,
     template=TEMPLATE,
     hints=HINTS,

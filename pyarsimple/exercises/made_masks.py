@@ -47,25 +47,25 @@ EXERCISE = "made-masks"
 
 def slow_make_masks(order, degrees):
     order = list(order)
-    D = len(order)
+    positions = [order.index(i) for i in range(len(order))]
     if not degrees:
-        return [np.array([[order.index(j) < order.index(i) for j in range(D)] for i in range(D)])]
-    first = [[order.index(j) < m for m in degrees[0]] for j in range(D)]
-    masks = [np.array(first)]
-    for k in range(1, len(degrees)):
-        masks.append(np.array([[m <= n for n in degrees[k]] for m in degrees[k - 1]]))
-    last = [[m <= order.index(i) for m in degrees[-1]] for i in range(D)]
-    return [*masks, np.array(last)]
+        return [np.array([[p < q for p in positions] for q in positions])]
+    masks = [np.array([[p < m for m in degrees[0]] for p in positions])]
+    for below, above in zip(degrees[:-1], degrees[1:]):
+        masks.append(np.array([[m <= n for n in above] for m in below]))
+    masks.append(np.array([[m <= q for m in degrees[-1]] for q in positions]))
+    return masks
 
 
 def slow_spread_degrees(n_units, n_dims):
-    """1, 2, ..., D-1 in turn, until each unit has one; then sorted."""
     if n_dims == 1:
-        return np.zeros(n_units, int)  # nothing to be seen
+        return np.zeros(n_units, int)  # there is nothing to be seen
     degrees = []
     for k in range(n_units):
-        # The unit k / n_units of the way has the degree as far on its way.
-        degrees.append(1 + (k * (n_dims - 1)) // n_units)
+        degree = 1  # and up, while it is not as far on its way as k on its own
+        while degree / (n_dims - 1) <= k / n_units:
+            degree += 1
+        degrees.append(degree)
     return np.array(degrees)
 
 
@@ -84,7 +84,8 @@ def make_masks(order, degrees):
 
 def spread_degrees(n_units, n_dims):
     """Degrees of a layer, (n_units,): 1 to D-1, ascending, each for as many
-    units as the others, or one more; all 0 where D = 1.
+    units as the others, or one more: unit k of n_units is as far on its way
+    as its degree between 1 and D-1. All 0 where D = 1.
 
     About 3 lines. Whole numbers.
     """
@@ -116,8 +117,7 @@ def _mask_cases(rng: Rng) -> Iterator[Case]:
 
 
 def _degree_cases(rng: Rng) -> Iterator[Case]:
-    for n_units, n_dims in ((1, 1), (1, 2), (2, 3), (4, 3), (3, 5), (7, 4), (12, 6)):
-        yield n_units, n_dims
+    yield from ((1, 1), (1, 2), (2, 3), (4, 3), (3, 5), (7, 4), (12, 6))
 
 
 def _masks(
@@ -126,7 +126,7 @@ def _masks(
 ) -> list[Array]:  # fmt: skip
     place = position(order)[:, np.newaxis]
     if not degrees:
-        return [place.T < place]
+        return [precedes(order) if position is inverse else np.less(place.T, place)]
     masks = [first(place, degrees[0])]
     masks += [between(degrees[k][:, np.newaxis], degrees[k + 1]) for k in range(len(degrees) - 1)]
     return [*masks, last(degrees[-1], place)]
@@ -142,8 +142,8 @@ MASKS = Function(
     _names["slow_make_masks"],
     _mask_cases,
     {
-        "the last mask has < where <= is meant: a unit of degree m has seen positions 0 to m-1, and "
-        "may feed position m": _suspect(last=np.less),
+        "the last mask has < where <= is meant: a unit of degree m has seen positions 0 to m-1, "
+        "and may feed position m": _suspect(last=np.less),
         "the first mask has <= where < is meant: with positions from 0, the first m variables are "
         "those with position < m": _suspect(first=np.less_equal),
         "between the layers stands < where <= is meant: a unit may feed units of its own degree":
@@ -157,7 +157,7 @@ MASKS = Function(
         "the masks are turned: true is wanted where a weight is FREE":
             lambda order, degrees: [~m for m in _masks(order, degrees)],
         "without hidden layers the mask is transposed: row i holds what variable i sees":
-            lambda order, degrees: [precedes(order).T] if not degrees else make_masks(order, degrees),
+            lambda order, degrees: make_masks(order, degrees) if degrees else [precedes(order).T],
         "positions are counted from 1 in the last mask: then a unit of degree m feeds variable m "
         "of 1..D, which it has seen": _suspect(last=lambda m, place: m <= place + 1),
     },
@@ -217,7 +217,7 @@ def _product(answer: Answer) -> str:
 EXERCISE = Exercise(
     name="made-masks",
     title="masks that make an autoencoder causal",
-    teaches="degrees, and what < and <= have to do with leaks",
+    teaches="degrees, and < or <=",
     minutes=25,
     template=TEMPLATE,
     hints=HINTS,

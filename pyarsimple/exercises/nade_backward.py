@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pyarsimple.autoregressive import row_blocks
+from pyarsimple.activations import activate, activate_slope
 from pyarsimple.conditionals import sigmoid
 from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.cases import bits, numbers, sizes
 from pyarsimple.exercises.grader import Exercise, read_template
 from pyarsimple.exercises.stages import cost, stages_of
-from pyarsimple.models.nade import activate, activate_slope, nade_backward
+from pyarsimple.models.nade import nade_backward
 
 TEMPLATE = '''\
 """Exercise nade-backward: the gradients of a NADE's parameters, in O(D H).
@@ -97,9 +97,9 @@ HINTS = (
     "Walking back, d_a (N, H) is the derivative by the activation AFTER the current variable i was "
     "added. So W[i] gets x[:, i] @ d_a first; only then does d_a receive what comes from the logit "
     "of i, which is d_logits[:, i] times V[i] times the slope of the sigmoid, h * (1 - h).",
-    "for i, h in zip(order[::-1], states[::-1]): dW[i] = x[:, i] @ d_a; dV[i] = d_logits[:, i] @ h; "
-    "d_a += np.multiply.outer(d_logits[:, i], V[i]) * h * (1 - h). After the loop: "
-    "dc = d_a.sum(axis=0); db = d_logits.sum(axis=0).",
+    "for i, h in zip(order[::-1], states[::-1]): dW[i] = x[:, i] @ d_a; "
+    "dV[i] = d_logits[:, i] @ h; d_a += np.multiply.outer(d_logits[:, i], V[i]) * h * (1 - h). "
+    "After the loop: dc = d_a.sum(axis=0); db = d_logits.sum(axis=0).",
 )
 
 _names = read_template(TEMPLATE)
@@ -114,8 +114,8 @@ def _cases(rng: Rng) -> Iterator[Case]:
 
 
 def _wrong(
-    d_logits: Array, x: Array, W: Array, c: Array, V: Array, order: Array, hidden: str, keep: Any,
-    **how: Any,
+    d_logits: Array, x: Array, W: Array, c: Array, V: Array, order: Array, hidden: str,
+    keep: Any, **how: Any,
 ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """The backward of NADE with the mistakes named in ``how``."""
     order = np.arange(len(W)) if how.get("natural") else order
@@ -185,7 +185,7 @@ def _large(D: int) -> Case:
 EXERCISE = Exercise(
     name="nade-backward",
     title="the gradients of a NADE's parameters, in O(D H)",
-    teaches="backpropagation through a sum that is carried along",
+    teaches="backpropagation through that sum",
     minutes=45,
     template=TEMPLATE,
     hints=HINTS,
@@ -197,7 +197,7 @@ EXERCISE = Exercise(
             "the step after it plus one term",
         ),
     ),
-    solution=(activate, activate_slope, row_blocks, nade_backward),
+    solution=(activate, activate_slope, nade_backward),
     imports="import numpy as np\n\nfrom pyarsimple.autoregressive import row_blocks\n"
-    "from pyarsimple.models.nade import activate, activate_slope",
+    "from pyarsimple.conditionals import sigmoid",
 )  # fmt: skip

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from pyarsimple.activations import activate
 from pyarsimple.conditionals import sigmoid
 from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.cases import bits, numbers, sizes
 from pyarsimple.exercises.grader import Exercise, read_template
 from pyarsimple.exercises.stages import cost, dependences, stages_of
-from pyarsimple.models.nade import activate, nade_logits
+from pyarsimple.models.nade import nade_logits
 
 TEMPLATE = '''\
 """Exercise nade-forward: all conditionals of a NADE by one walk, in O(D H).
@@ -90,7 +91,7 @@ _names = read_template(TEMPLATE)
 
 def _cases(rng: Rng) -> Iterator[Case]:
     for size, order in sizes():
-        N, D, H, plain = size
+        _, D, H, plain = size
         W, V = numbers(rng, D, H, plain=plain), numbers(rng, D, H, plain=plain)
         c, b = numbers(rng, H, plain=plain), numbers(rng, D, plain=plain)
         yield bits(rng, size), W, c, V, b, order, "sigmoid", None
@@ -105,10 +106,10 @@ def _wrong(
         seen = order[: max(0, k + late)]
         if how.get("one"):
             seen = seen[-1:]
-        a = how.get("c", 1) * c + x[:, seen] @ W[seen]
+        a = how.get("in_bias", 1) * c + x[:, seen] @ W[seen]
         h = np.maximum(a, 0) if how.get("relu") else sigmoid(a)
         h = a if how.get("linear") else h
-        logits[:, i] = h @ V[i] + how.get("b", 1) * b[i]
+        logits[:, i] = h @ V[i] + how.get("out_bias", 1) * b[i]
     return sigmoid(logits) if how.get("p") else logits
 
 
@@ -141,8 +142,8 @@ LOGITS = Function(
             _suspect(one=True),
         "every variable sees all of x, itself and later ones too: the sum must stop before i":
             lambda x, W, c, V, b, order, hidden, keep: sigmoid(c + x @ W) @ V.T + b,
-        "the bias c of the hidden units is forgotten": _suspect(c=0),
-        "the bias b is forgotten": _suspect(b=0),
+        "the bias c of the hidden units is forgotten": _suspect(in_bias=0),
+        "the bias b is forgotten": _suspect(out_bias=0),
         "the sigmoid of the hidden units is missing: h must be sigmoid(a)": _suspect(linear=True),
         "the hidden units are rectifiers here: hidden is 'sigmoid'": _suspect(relu=True),
         "these are probabilities: the sigmoid is applied to the logits as well, where the logits "
@@ -173,7 +174,7 @@ def _large(D: int) -> Case:
 EXERCISE = Exercise(
     name="nade-forward",
     title="all conditionals of a NADE by one walk, in O(D H)",
-    teaches="shared weights, and a sum that is carried along",
+    teaches="a sum that is carried along",
     minutes=25,
     template=TEMPLATE,
     hints=HINTS,

@@ -58,7 +58,8 @@ def slow_best_step(f, x, gradient, steps):
     best, least = None, math.inf
     for step in steps:
         numeric = slow_numeric_gradient(f, x, step)
-        error = math.sqrt(sum((a - b) ** 2 for a, b in zip(numeric.flat, gradient.flat)))
+        pairs = zip(numeric.flat, gradient.flat)
+        error = math.sqrt(sum((a - b) ** 2 for a, b in pairs))
         if error < least:
             best, least = step, error
     return best
@@ -117,8 +118,7 @@ def _step_cases(rng: Rng) -> Iterator[Case]:
         x = rng.uniform(0.5, 1.5, 2)
         yield _summed(f), x, np.exp(x), np.array(steps)
     x = rng.uniform(1, 2, 3)
-    steps = 10.0 ** np.arange(-14, 0, 2)
-    yield _summed(np.exp), x, np.exp(x), rng.permutation(steps)
+    yield _summed(np.exp), x, np.exp(x), rng.permutation(10.0 ** np.arange(-14, 0, 2))
 
 
 def _summed(f: Callable[[Array], Array]) -> Callable[[Array], float]:
@@ -219,7 +219,7 @@ def _picture(answer: Answer) -> str:
 EXERCISE = Exercise(
     name="numeric-gradient",
     title="a numeric gradient, and the choice of its step",
-    teaches="the two errors of a difference, and their V",
+    teaches="the two errors of a difference",
     minutes=25,
     template=TEMPLATE,
     hints=HINTS,

@@ -68,7 +68,8 @@ def categorical_log_p(logits: Array, x: Array) -> Array:
     top = logits.max(axis=2, keepdims=True)
     log_sum = np.log(np.exp(logits - top).sum(axis=2, keepdims=True))
     log_p = logits - top - log_sum  # (N, D, K)
-    return np.take_along_axis(log_p, x[:, :, np.newaxis], axis=2)[:, :, 0]
+    of_x: Array = np.take_along_axis(log_p, x[:, :, np.newaxis], axis=2).squeeze(axis=2)
+    return of_x
 
 
 def categorical_d_logits(logits: Array, x: Array, scale: float) -> Array:
@@ -84,7 +85,8 @@ def mixture_log_p(log_w: Array, mean: Array, log_s: Array, x: Array) -> Array:
     """log sum_k w_k N(x; mean_k, s_k), (N,), from (N, K) each; the log_w need not be normalised."""
     z = (x[:, np.newaxis] - mean) * np.exp(-log_s)
     log_joint = log_w - log_s - z**2 / 2 - np.log(2 * np.pi) / 2  # (N, K)
-    return np.logaddexp.reduce(log_joint, axis=1) - np.logaddexp.reduce(log_w, axis=1)
+    log_p: Array = np.logaddexp.reduce(log_joint, axis=1) - np.logaddexp.reduce(log_w, axis=1)
+    return log_p
 
 
 def mixture_gradient(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from pyarsimple.checks import causes, check_autoregressive
+from pyarsimple.checks.causes import Evidence, Hints
 from pyarsimple.exercises.answers import (
     Answer,
     Array,
@@ -22,6 +25,7 @@ from pyarsimple.exercises.answers import (
     show_case,
     watched,
 )
+from pyarsimple.exercises.cases import cycle
 from pyarsimple.exercises.counting import count
 from pyarsimple.exercises.grader import Stage
 
@@ -103,18 +107,17 @@ def _example(function: Function, outcome: Outcome, name: str) -> list[str]:
 
 
 def cause_of(function: Function, outcomes: Sequence[Outcome], name: str) -> str:
-    """The sentence of the suspect that agrees with the answer on every case, or what can be seen."""
+    """The sentence of the suspect that did the same in every case, or what can be seen."""
     for cause, suspect in function.suspects.items():
         if _has_done(function, outcomes, name, suspect):
             return cause
-    for outcome in outcomes:
+    for outcome in reversed(outcomes):  # the largest case has the clearest traces
         for key in _parts(outcome.wanted, name):
             got, wanted = outcome.got[key], outcome.wanted[key]
-            if got is None or wanted is None or function.excess(got, wanted).max(initial=0) <= 1:
+            if got is None or wanted is None:
                 continue
-            seen = what_is_seen(key, got, wanted, function)
-            if seen:
-                return seen
+            if function.excess(got, wanted).max(initial=0) > 1:
+                return what_is_seen(function, outcome, key, got, wanted)
     return ""
 
 
@@ -124,9 +127,11 @@ def _has_done(
     for outcome in outcomes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = by_name(function.returns, suspect(*outcome.case))
+            made = by_name(function.returns, suspect(*copy.deepcopy(outcome.case)))
         for key in _parts(outcome.wanted, name):
-            a, b = outcome.got[key], made[key]
+            a, b = outcome.got[key], made.get(key)
+            if a is None and b is None and outcome.wanted[key] is None:
+                continue
             if a is None or b is None or a.shape != b.shape:
                 return False
             if not np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True):
@@ -134,37 +139,36 @@ def _has_done(
     return True
 
 
-def what_is_seen(name: str, got: Array, wanted: Array, function: Function) -> str:
+def what_is_seen(function: Function, outcome: Outcome, name: str, got: Array, wanted: Array) -> str:
     """What can be said of a wrong array without knowing how it was made."""
-    if not np.isfinite(np.asarray(got, np.float64)).all():
+    got = np.asarray(got)
+    if not np.isfinite(got.astype(np.float64)).all():
         return f"{name} has entries that are infinite or not a number: an overflow, or 0/0"
     if got.dtype.kind in "iu" and wanted.dtype.kind == "f":
         return f"{name} holds whole numbers: it was made with an integer dtype, which cuts decimals"
-    if not np.asarray(got).any():
-        return f"{name} is all zeros: it was made, and never filled"
-    wrong = function.excess(got, wanted) > 1
-    places = []
-    for axis in range(wrong.ndim):
-        others = tuple(k for k in range(wrong.ndim) if k != axis)
-        lines = wrong.any(axis=others)
-        if lines.size > 2 and lines.sum() == 1:
-            places.append(f"index {int(np.argmax(lines))} of axis {axis}")
-    where = f" only at {' and '.join(places)}" if places else ""
-    return f"none of the usual ones; {name} is wrong{where}" if places else ""
+    case = dict(zip(function.arguments, outcome.case, strict=True))
+    A = np.atleast_1d(got.astype(np.float64))
+    g = np.atleast_1d(wanted.astype(np.float64))
+    index = list(np.ndindex(A.shape))
+    error = np.abs(A - g).ravel() > 1e-6 * np.linalg.norm(g)
+    evidence = Evidence(name, A, index, g.ravel(), error, 1e-9 * float(np.linalg.norm(g)))
+    x = case.get("x") if isinstance(case.get("x"), np.ndarray) else None
+    hints = Hints(x=x, order=case.get("order"), upstream=case.get("d_logits"))
+    found = causes.diagnose([evidence], {name: evidence}, cast(Any, None), hints)[0]
+    known = not found.text.endswith("known here") and found.kind != "unknown"
+    return f"{found.text}{f' ({found.equation})' if found.equation else ''}" if known else ""
 
 
 # Further promises.
 
 
-def extremes(
-    function: Function, cases: Iterable[Case], points: float, group: str = ""
-) -> Stage:
+def extremes(function: Function, cases: Iterable[Case], points: float, group: str = "") -> Stage:
     """At extreme arguments the function stays exact, and silent."""
     cases = list(cases)
 
     def judge(answer: Answer) -> str:
         for case in cases:
-            wanted = by_name(function.returns, function.definition(*case))
+            wanted = by_name(function.returns, function.definition(*copy.deepcopy(case)))
             example = show_case(function.arguments, case)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -190,7 +194,7 @@ def extremes(
 
 def _call_loudly(answer: Answer, function: Function, case: Case) -> Any:
     with watched(answer.path):
-        return answer.names[function.name](*[np.copy(a) if isinstance(a, np.ndarray) else a for a in case])
+        return answer.names[function.name](*copy.deepcopy(case))
 
 
 def _why_extreme(got: Array, wanted: Array) -> str:
@@ -199,8 +203,36 @@ def _why_extreme(got: Array, wanted: Array) -> str:
     if np.isinf(got).any():
         return "log(0), or exp() of a large number: rewrite with exp(-abs(z)) and log1p"
     if np.any((got == 0) & (wanted != 0)):
-        return "1 + exp(-z) is exactly 1 for a large z, and its log 0: use log1p"
-    return "the probability is clipped, or digits are lost in 1 + exp(-z): use log1p, and no clipping"
+        return "1 + exp(-z), or p, is rounded to exactly 1, and its log is 0: use log1p, or softplus"
+    return "a probability is clipped, or digits are lost in 1 + exp(-z): use log1p, do not clip"
+
+
+def dependences(
+    outputs: Callable[[Answer, int, Array], Callable[[Array], Array]], points: float
+) -> Stage:
+    """Every variable depends on those before it in the order, on all of them, and on no other."""
+
+    def judge(answer: Answer) -> str:
+        for D, order in ((2, np.arange(2)), (3, cycle(3)), (5, cycle(5))):
+            report = check_autoregressive(
+                outputs(answer, D, order), D, order, n_points=24, tolerance=1e-12
+            )
+            if report:
+                continue
+            cause = report.causes[0].text if report.causes else ""
+            if report.leaks:
+                leak = report.leaks[0]
+                example = [*show("order", order), *show("x", leak.x), *show("y", leak.x_changed)]
+                said = f"conditional {leak.i}: {leak.before:.6g} for x, {leak.after:.6g} for y"
+                raise Wrong(
+                    f"conditional {leak.i} sees x[{leak.j[0]}], which it must not",
+                    [*example, said], cause,
+                )  # fmt: skip
+            i, j = report.cuts[0] if report.cuts else (0, 0)
+            raise Wrong(f"conditional {i} does not see x[{j}]", show("order", order), cause)
+        return "each variable sees all before it, and nothing else"
+
+    return Stage("dependences", points, judge)
 
 
 def cost(
@@ -224,7 +256,8 @@ def cost(
         power = math.log2(work[2] / work[1]) / math.log2(sizes[2] / sizes[1])
         told = f"operations grow like {letter}^{power:.1f}"
         if power > growth + 0.45:
-            lines = [f"{letter} = {s:3d}: {w:9,d} operations" for s, w in zip(sizes, work, strict=True)]
+            pairs = zip(sizes, work, strict=True)
+            lines = [f"{letter} = {size:3d}: {n:9,d} operations" for size, n in pairs]
             raise Costly(f"{told}: right, but {letter}^{growth} is enough", lines, cause)
         return f"{told}, as they should"
 

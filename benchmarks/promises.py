@@ -1,0 +1,166 @@
+"""The speeds that the library promises, each with the bar it must clear and the aim beyond it."""
+
+from dataclasses import dataclass
+
+from benchmarks.cases import STEPS
+from benchmarks.stats import ratio
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """``measured`` is faster than the best of ``against``, or takes at most so many times as long.
+
+    ``against`` names contenders, or implementations, of which the fastest variant counts.
+    """
+
+    text: str
+    case: str
+    against: tuple[str, ...]
+    bar: float
+    aim: float | None = None
+    at_most: bool = False
+    measured: str = "compiled"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measured number, of which at most (or at least) so much is allowed."""
+
+    text: str
+    measure: str
+    unit: str
+    bar: float
+    aim: float | None = None
+    at_most: bool = True
+
+
+PEERS = ("torch", "jax")
+
+PROMISES = (
+    Ratio("NADE loss and gradient, against PyTorch and JAX", "nade_grad", PEERS, 30, 60),
+    Ratio("NADE score, against PyTorch and JAX", "nade_score", PEERS, 9, 18),
+    Ratio("NADE loss and gradient, against three sgemm", "nade_grad", ("blas",), 3.3, 2,
+          at_most=True),
+    Ratio("the same on rows of ones, against PyTorch", "nade_grad_ones", ("torch",), 12, 20),
+    Ratio("MADE 500, a training step, against PyTorch", "made_step", ("torch",), 1.7, 2.5),
+    Ratio("MADE 2000-2000, a training step, against PyTorch", "made_step_deep", ("torch",), 1.7,
+          2.5),
+    Ratio("FVSBN loss and gradient, against PyTorch", "fvsbn_grad", ("torch",), 1.7, 3),
+    Ratio("MADE, 100 images drawn, against D passes in PyTorch", "made_sample", ("torch",), 300,
+          700),
+    Ratio("MADE, images drawn, against scoring them", "made_sample", ("compiled.score",), 3, 1.5,
+          at_most=True),
+    Ratio("NADE, images drawn, against scoring them", "nade_sample", ("compiled.score",), 3, 1.5,
+          at_most=True),
+    Ratio("FVSBN, images drawn, against scoring them", "fvsbn_sample", ("compiled.score",), 3, 1.5,
+          at_most=True),
+    Ratio("Adam's update, against NumPy expressions", "adam", ("numpy",), 3),
+    Measure("Adam's update, share of the memory's bandwidth", "adam_share_of_bandwidth", "%", 0, 90,
+            at_most=False),
+    Measure("Adam's update, temporary arrays", "adam_temporary_memory", "KiB", 16),
+    Ratio("NADE loss and gradient, 2 threads against 1", "nade_grad", ("compiled@1",), 1.8),
+    Ratio("NADE score, 2 threads against 1", "nade_score", ("compiled@1",), 1.8),
+    Measure("NADE: the same bits for 1, 2, 3 and 5 threads", "same_bits", "", 1, at_most=False),
+    Measure("NADE gradient of 1000 rows, extra memory", "nade_grad_extra_memory", "MiB", 64),
+    Measure("import pyarsimple beyond import numpy", "import_seconds", "ms", 100),
+    Ratio("NADE score of one row, against NumPy", "nade_score_one", ("numpy",), 1),
+    Ratio("NADE gradient of one row, against NumPy", "nade_grad_one", ("numpy",), 1),
+    Ratio("MADE gradient of one row, against NumPy", "made_grad_one", ("numpy",), 1),
+    Ratio("FVSBN gradient of one row, against NumPy", "fvsbn_grad_one", ("numpy",), 1),
+)  # fmt: skip
+
+SCALE = {"%": 100, "MiB": 1 / MIB, "KiB": 1 / 1024, "ms": 1e3, "": 1}
+
+
+def judge(results):
+    """What became of each promise, in a run; of those whose case was not run, nothing is said."""
+    by_name = {case["name"]: case for case in results["cases"]}
+    judged = []
+    for promise in PROMISES:
+        if isinstance(promise, Measure):
+            judged += _judge_measure(promise, _value(promise.measure, results, by_name))
+        elif promise.case in by_name and not results["check_only"]:
+            judged.append(_judge_ratio(promise, by_name[promise.case]["contenders"]))
+    return judged + _growth(by_name)
+
+
+def _verdict(value, bar, aim, at_most):
+    if value is None:
+        return {"reached": None, "aim_reached": None}
+    clears = (lambda limit: value <= limit) if at_most else (lambda limit: value >= limit)
+    return {"reached": clears(bar), "aim_reached": None if aim is None else clears(aim)}
+
+
+def _entry(promise, value, unit, **more):
+    return {
+        "text": promise.text, "value": value, "unit": unit, "at_most": promise.at_most,
+        "bar": promise.bar, "aim": promise.aim, **more,
+        **_verdict(value, promise.bar, promise.aim, promise.at_most),
+    }  # fmt: skip
+
+
+def _judge_ratio(promise, contenders):
+    """Against the fastest of those that took part; who is missing stands beside it."""
+
+    def belongs(name):
+        default_threads = "@" not in name
+        return name in promise.against or (
+            default_threads and name.split(".")[0] in promise.against
+        )
+
+    rivals = [name for name in contenders if belongs(name)]
+    timed = [name for name in rivals if "median" in contenders[name]]
+    absent = [name for name in rivals if name not in timed]
+    mine = contenders[promise.measured]
+    if not timed or "median" not in mine:
+        why = f"not timed: {', '.join(absent if 'median' in mine else [promise.measured])}"
+        return _entry(promise, None, "times", case=promise.case, reason=why, missing=absent)
+    best = min(timed, key=lambda name: contenders[name]["median"])
+    pair = mine["seconds"], contenders[best]["seconds"]
+    r = ratio(*(pair if promise.at_most else pair[::-1]))
+    return _entry(
+        promise, r["median"], "times", case=promise.case, against=best, missing=absent,
+        lower_quartile=r["lower_quartile"], upper_quartile=r["upper_quartile"],
+    )  # fmt: skip
+
+
+def _value(name, results, by_name):
+    """A measure of a run: {"value": ..., "reason": ...}, or None if it was not asked for."""
+    if name != "adam_share_of_bandwidth":
+        return results["measures"].get(name)
+    adam = by_name.get("adam", {"contenders": {}})
+    bandwidth = results["limits"].get("memory", {}).get("bandwidth", {}).get("value")
+    median = adam["contenders"].get("compiled", {}).get("median")
+    if not bandwidth or not median:
+        return None
+    return {"value": adam["needs"]["bytes"] / median / bandwidth}
+
+
+def _judge_measure(promise, measured):
+    if measured is None:
+        return []
+    if measured["value"] is None:
+        return [_entry(promise, None, promise.unit, reason=measured["reason"])]
+    return [_entry(promise, measured["value"] * SCALE[promise.unit], promise.unit)]
+
+
+def _growth(by_name):
+    """How the time grows with each size: of four times the middle size, over four times its time.
+
+    1 is linear. The middle is timed with each of the three sizes, so that no drift counts.
+    """
+    judged = []
+    for kind in ("grad", "score"):
+        for letter, values in STEPS.items():
+            middle, last = values[len(values) // 2], values[-1]
+            pair = [by_name.get(f"nade_{kind}_{letter}{v}") for v in (middle, last)]
+            medians = [p and p["contenders"]["compiled"].get("median") for p in pair]
+            if not all(medians):
+                continue
+            text = f"NADE {kind}, {letter} from {middle} to {last}: growth beyond linear"
+            promise = Measure(text, "", "", 1.15)
+            value = medians[1] / medians[0] * middle / last
+            judged.append(_entry(promise, value, "times"))
+    return judged

@@ -1,0 +1,209 @@
+"""The tables of a run, within 80 columns."""
+
+import textwrap
+
+WIDTH = 80
+
+
+def table(rows, *, right=()):
+    """Lines of aligned columns; ``right`` says which columns are numbers."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(w) if k in right else cell.ljust(w)
+            for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def duration(seconds):
+    """Three digits and a unit."""
+    for unit, size in (("s", 1), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}" if seconds < 1000 * size else f"{seconds:.0f} s"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def number(value):
+    """Three digits, without an exponent."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def wrap(text, indent="  "):
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+
+
+def _size(n_bytes):
+    return f"{n_bytes // 2**20} MiB" if n_bytes >= 2**20 else f"{n_bytes // 1024} KiB"
+
+
+def _heading(results):
+    m, about = results["machine"], results["implementations"]
+    caches = ", ".join(
+        f"L{c['level']} {_size(c['bytes'])}" for c in m["caches"] if c["type"] != "Instruction"
+    )
+    kernels = about.get("compiled", {}).get("about", {}).get("kernels", {})
+    versions = ", ".join(f"{k} {v}" for k, v in results["versions"].items() if v)
+    load = [f"{x[0]:.2f}" if x else "unknown" for x in (m["load_before"], m["load_after"])]
+    facts = (
+        f"processor: {m['cpu']}, {m['processors']} processors; {caches or 'caches unknown'}",
+        f"threads: {results['threads']}, pinned to processors {m['pinned_to'] or 'none'}",
+        f"kernels: {kernels.get('SIMD level', 'not built')}, {kernels.get('compiler', '')} "
+        f"{kernels.get('compiler flags', '')}",
+        f"BLAS: {'; '.join(about.get('blas', {}).get('about', {}).get('pools', ['not asked']))}",
+        f"bits: {results['data']}",
+        f"versions: {versions}",
+        f"load of the machine before and after: {', '.join(load)}",
+    )
+    title = f"{results['profile']} profile, {results['started']}, {results['seconds']:.0f} s"
+    return [title, *(line for fact in facts for line in wrap(fact))]
+
+
+def _missing(results):
+    absent = {k: v for k, v in results["implementations"].items() if not v["available"]}
+    lines = [
+        line
+        for name, entry in absent.items()
+        for line in wrap(f"MISSING: {name}, in every case below ({entry['reason']})")
+    ]
+    for case in results["cases"]:
+        for name, c in case["contenders"].items():
+            if c["status"] != "ok" and c["implementation"] not in absent:
+                lines += wrap(f"{c['status'].upper()}: {case['name']}, {name}: {c['reason']}")
+    return lines
+
+
+def _times(case):
+    """A table of a case's contenders: times, and how many times longer than the library's."""
+    timed = {k: c for k, c in case["contenders"].items() if "median" in c}
+    if not timed:
+        return []
+    sizes = case["sizes"]
+    hidden = "-".join(map(str, sizes["H"])) or "none"
+    others = case.get("processors_used_by_others")
+    title = (
+        f"{case['name']}: N {sizes['N']}, D {sizes['D']}, H {hidden}, {case['dtype']}, "
+        f"ones {case['share_of_ones']:.0%}"
+    )
+    title += "" if others is None or others < 0.05 else f"; OTHERS USED {others:.0%} OF THE CORES"
+    base = timed.get("compiled") or timed.get("compiled@1") or next(iter(timed.values()))
+    rows = [("", "median", "quartiles", "", "calls", "ratio")]
+    for name, c in sorted(timed.items(), key=lambda item: item[1]["median"]):
+        low, high = duration(c["lower_quartile"]), duration(c["upper_quartile"])
+        ratio = f"{number(c['median'] / base['median'])} x"
+        rows.append((f"  {name}", duration(c["median"]), low, high, str(c["n_calls"]), ratio))
+    return [title, *table(rows, right={1, 2, 3, 4, 5}), ""]
+
+
+def limit(results, dtype, name):
+    """A limit of the machine, or None."""
+    return results["limits"].get(dtype, {}).get(name, {}).get("value")
+
+
+def _limits(results):
+    units = {
+        "fma": ("multiply-add peak", "GFLOP/s"),
+        "gemm": ("matrix product", "GFLOP/s"),
+        "exponentials": ("exponentials, the kernels'", "G/s"),
+        "numpy_exponentials": ("exponentials, NumPy's", "G/s"),
+        "bandwidth": ("memory", "GB/s"),
+    }
+    rows = [("", "", "", "")]
+    for group, entries in results["limits"].items():
+        for name, entry in entries.items():
+            title, unit = units[name]
+            value = number(entry["value"] and entry["value"] / 1e9)
+            rows.append((f"  {title}", group if group != "memory" else "", value, unit))
+            if entry["value"] is None:
+                rows[-1] = (*rows[-1][:3], f"not measured: {entry['reason']}"[:30])
+    if len(rows) == 1:
+        return []
+    return [f"limits of this machine, {results['threads']} threads", *table(rows[1:], right={2})]
+
+
+def shares(results, case):
+    """The share of each limit that the library's kernel needed in its time; None if unknown."""
+    mine = case["contenders"].get("compiled", {})
+    if "median" not in mine or mine["threads"] != results["threads"]:
+        return None
+    needs, dtype = case["needs"], case["dtype"]
+    rates = {
+        "fma": (needs["flops"], limit(results, dtype, "fma")),
+        "gemm": (needs["flops"], limit(results, dtype, "gemm")),
+        "exponentials": (needs["exponentials"], limit(results, dtype, "exponentials")),
+        "bandwidth": (needs["bytes"], limit(results, "memory", "bandwidth")),
+    }
+    return {k: amount / mine["median"] / r if r else None for k, (amount, r) in rates.items()}
+
+
+def _shares(results):
+    def percent(value):
+        return "-" if value is None else f"{value:.0%}"
+
+    columns = ("fma", "exponentials", "bandwidth")
+    rows = [("", "multiply-adds", "exponentials", "memory", "of gemm")]
+    for case in results["cases"]:
+        if case["bits"] == "synthetic" or not (found := shares(results, case)):
+            continue
+        rows.append((f"  {case['name']}", *(percent(found[k]) for k in columns),
+                     percent(found["gemm"])))  # fmt: skip
+    if len(rows) == 1 or not results["limits"]:
+        return []
+    return ["share of the limits that the compiled kernels need in their time",
+            *table(rows, right={1, 2, 3, 4})]  # fmt: skip
+
+
+def _promises(results):
+    rows = [("promise", "measured", "bar", "aim", "")]
+    notes = []
+    for p in results["promises"]:
+        sign = "<=" if p["at_most"] else ">="
+        verdict = {None: "NOT MEASURED", True: "reached", False: "NOT REACHED"}[p["reached"]]
+        if p["aim_reached"]:
+            verdict = "aim reached"
+        unit = {"times": "x", "": ""}.get(p["unit"], f" {p['unit']}")
+        text = p["text"] if len(p["text"]) <= 41 else p["text"][:40] + "~"
+        measured = f"{number(p['value'])}{unit if p['value'] is not None else ''}"
+        aim = "" if p["aim"] is None else number(p["aim"])
+        rows.append((text, measured, f"{sign} {number(p['bar'])}", aim, verdict))
+        if p.get("reason") or p.get("missing"):
+            why = p.get("reason") or f"without {', '.join(p['missing'])}"
+            notes += wrap(f"{p['text']}: {why}")
+    return [*table(rows, right={1, 2, 3}), *notes] if len(rows) > 1 else []
+
+
+def _growth(results):
+    """The sweeps: time for each N D H, against that of the middle size."""
+    lines = []
+    for kind in ("grad", "score"):
+        rows = [(f"nade_{kind}", "time", "ns for N D H / 1000", "against sgemm", "parameters")]
+        for case in results["cases"]:
+            c = case["contenders"]
+            if case["bits"] != "synthetic" or case["kind"] != kind or "median" not in c["compiled"]:
+                continue
+            s, mine = case["sizes"], c["compiled"]["median"]
+            each = mine / (s["N"] * s["D"] * s["H"][0]) * 1e12
+            sgemm = mine / c["blas"]["median"] if "median" in c["blas"] else None
+            size = case["name"].removeprefix(f"nade_{kind}_")
+            megabytes = f"{8 * s['D'] * s['H'][0] / 2**20:.2g} MiB"
+            rows.append((f"  {size}", duration(mine), number(each), f"{number(sgemm)} x",
+                         megabytes))  # fmt: skip
+        lines += [*table(rows, right={1, 2, 3, 4}), ""] if len(rows) > 1 else []
+    return lines
+
+
+def text(results):
+    """All tables of a run."""
+    blocks = [
+        _heading(results),
+        _missing(results),
+        _limits(results),
+        [line for case in results["cases"] for line in _times(case)],
+        _growth(results),
+        _shares(results),
+        _promises(results),
+    ]
+    return "\n\n".join("\n".join(block).rstrip() for block in blocks if block) + "\n"

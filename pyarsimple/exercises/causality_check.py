@@ -1,0 +1,232 @@
+"""A causality check that cannot be fooled: graded by the bugs that it catches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pyarsimple.exercises.answers import Answer, Array, Wrong, show
+from pyarsimple.exercises.cases import cycle
+from pyarsimple.exercises.grader import Exercise, Stage
+from pyarsimple.exercises.solutions import find_leaks
+from pyarsimple.orders import inverse, precedes
+
+TEMPLATE = '''\
+"""Exercise causality-check: find every leak of a model, however small.
+
+A model is autoregressive in an order if what it says of x_i depends only on
+variables that come before x_i. You get any model as a function and look for
+leaks: pairs (i, j) such that conditional i changes when x_j alone does,
+although x_j is not before x_i (x_i itself is not before x_i).
+
+You are graded by what you find in models with planted bugs. Some leak into
+the last variable only; some leak only while another bit is on, so that one
+base point is not enough; some leak by 1e-13, and a tolerance would hide it.
+And some are innocent: none of their pairs may be accused. (Rows that are
+equal have equal outputs here, to the last bit.)
+
+    letter        what
+    conditionals  a function: takes x (N, D) of 0.0 and 1.0, returns (N, D),
+                  column i belongs to variable i
+    D             how many variables there are, up to 24
+    order (D,)    order[k] is the variable in position k
+    rng           a numpy.random.Generator, should you want one
+
+    pyarsimple exercises grade causality_check.py
+    pyarsimple exercises hint causality-check
+"""
+
+from itertools import product
+
+import numpy as np
+
+from pyarsimple.orders import precedes
+
+EXERCISE = "causality-check"
+
+# The definition: all of {0,1}^D, one row at a time. Right, and hopeless
+# for D = 24.
+
+
+def slow_find_leaks(conditionals, D, order, rng):
+    order, leaks = list(order), set()
+    for row in product([0.0, 1.0], repeat=D):
+        for j in range(D):
+            x, y = np.array([row]), np.array([row])
+            y[0, j] = 1 - y[0, j]
+            for i in range(D):
+                if order.index(j) >= order.index(i):
+                    if conditionals(x)[0, i] != conditionals(y)[0, i]:
+                        leaks.add((i, j))
+    return leaks
+
+
+# Your turn. precedes(order) is a boolean (D, D), true at [i, j] where x_j
+# comes before x_i: everything else is forbidden.
+
+
+def find_leaks(conditionals, D, order, rng):
+    """The set of all (i, j), whole numbers, such that conditional i changes
+    with x_j although x_j is not before x_i. Empty for a good model.
+
+    About 9 lines. Not more than 200000 rows in all may go through
+    ``conditionals``.
+    """
+    raise NotImplementedError("fill me in: find_leaks, about 9 lines")
+'''
+
+HINTS = (
+    "Take many random rows at once, say 1000. Change one column j in all of them, and compare all "
+    "outputs before and after with !=, for every i.",
+    "moved = (conditionals(changed) != conditionals(x)).any(axis=0) says which i depend on x_j. "
+    "Random rows matter: a leak may be there only where other bits have the right values.",
+    "for j in range(D): changed = x.copy(); changed[:, j] = 1 - x[:, j]; then add (i, j) for every "
+    "i with moved[i] and not precedes(order)[i, j].",
+)
+
+
+class _Model:
+    """Conditionals with the leaks that are asked for; it counts the rows that it is shown."""
+
+    def __init__(self, D: int, order: Array, extra: Callable[[Array], Array] | None = None) -> None:
+        rng = np.random.default_rng(D)
+        self.mask = precedes(order)
+        self.W = rng.normal(size=(D, D))
+        self.b = rng.normal(size=D)
+        self.extra, self.rows = extra, 0
+
+    def __call__(self, x: Any) -> Array:
+        x = np.asarray(x, dtype=float)
+        self.rows += len(x)
+        logits = np.zeros(x.shape)
+        for j in range(x.shape[1]):  # in a fixed order, so that equal rows stay equal
+            logits += np.multiply.outer(x[:, j], np.where(self.mask[:, j], self.W[:, j], 0))
+        logits += self.b
+        return logits if self.extra is None else logits + self.extra(x)
+
+
+def _at(i: int, values: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Add ``values(x)`` to conditional i."""
+
+    def extra(x: Array) -> Array:
+        added = np.zeros(x.shape)
+        added[:, i] = values(x)
+        return added
+
+    return extra
+
+
+def _plant(
+    name: str, points: float, D: int, order: Array, extra: Callable[[Array], Array] | None,
+    leaks: set[tuple[int, int]], missed: str, model_order: Array | None = None,
+) -> Stage:  # fmt: skip
+    """A stage: this bug is found, whole, and nothing else is accused."""
+
+    def judge(answer: Answer) -> str:
+        model = _Model(D, order if model_order is None else model_order, extra)
+        found = answer.call("find_leaks", model, D, order.copy(), answer.rng())
+        found = _pairs(found)
+        shown = [f"D = {D}", *show("order", order)]
+        if found - leaks:
+            i, j = min(found - leaks)
+            why = (
+                "x_j is before x_i in this order: that is allowed" if precedes(order)[i, j]
+                else "conditional i does not change with x_j: was more than one variable moved, or "
+                "were different rows compared?"
+            )  # fmt: skip
+            raise Wrong(f"accuses (i, j) = ({i}, {j}), which is no leak", shown, why)
+        if leaks - found:
+            i, j = min(leaks - found)
+            raise Wrong(f"misses (i, j) = ({i}, {j}): conditional {i} sees x_{j}", shown, missed)
+        if model.rows > 200_000:
+            raise Wrong(f"{model.rows} rows went through the model, 200000 are allowed", shown)
+        return f"{len(leaks)} leaks found" if leaks else "nobody accused"
+
+    return Stage(name, points, judge, gate=name == "honest model")
+
+
+def _pairs(found: Any) -> set[tuple[int, int]]:
+    if isinstance(found, np.ndarray) and found.dtype == bool:
+        raise Wrong("returns a matrix", cause="a set of pairs (i, j) is wanted, whole numbers")
+    try:
+        return {(int(i), int(j)) for i, j in found}
+    except (TypeError, ValueError):
+        raise Wrong(
+            f"returns {type(found).__name__} instead of a set of pairs (i, j)",
+            cause="the return statement",
+        ) from None
+
+
+def _upwards(order: Array, *, last: bool = False) -> set[tuple[int, int]]:
+    """What the order forbids, the diagonal left out or alone."""
+    D = len(order)
+    return {
+        (i, j) for i in range(D) for j in range(D)
+        if not precedes(order)[i, j] and (i == j) == last
+    }  # fmt: skip
+
+
+_FOUR, _LARGE = cycle(4), cycle(24)
+_FIRST, _LAST = int(_FOUR[0]), int(_FOUR[-1])
+_WRONG_ORDER = {
+    (i, j) for i in range(4) for j in range(4)
+    if precedes(inverse(_FOUR))[i, j] and not precedes(_FOUR)[i, j]
+}  # fmt: skip
+
+STAGES = (
+    _plant(
+        "honest model", 1, 4, _FOUR, None, set(), "",
+    ),
+    _plant(
+        "sees itself", 1, 4, _FOUR, lambda x: 0.5 * x, {(i, i) for i in range(4)},
+        "the diagonal was not tested: a conditional must not depend on its own variable",
+    ),
+    _plant(
+        "no mask", 1, 4, _FOUR, lambda x: x @ np.ones((4, 4)) / 3,
+        _upwards(_FOUR) | _upwards(_FOUR, last=True),
+        "not every pair was tested: all j that are not before i, for every i",
+    ),
+    _plant(
+        "only the last", 1, 4, _FOUR, _at(_FIRST, lambda x: x[:, _LAST]), {(_FIRST, _LAST)},
+        "the first and the last variable are left out by the loop",
+    ),
+    _plant(
+        "wrong order", 1, 4, _FOUR, None, _WRONG_ORDER,
+        "what is allowed depends on order, and order[k] is the variable in position k",
+        inverse(_FOUR),
+    ),
+    _plant(
+        "behind a gate", 1.5, 6, cycle(6), _at(1, lambda x: x[:, 4] * x[:, 2] * (1 - x[:, 3])),
+        {(1, 4), (1, 2), (1, 3)},
+        "the leak shows only where other bits have certain values: one base point (all zeros, or a "
+        "single row) is not enough, try many random rows",
+    ),
+    _plant(
+        "cancelling", 1, 5, cycle(5), _at(1, lambda x: (x[:, 3] != x[:, 4]) * 0.5),
+        {(1, 3), (1, 4)},
+        "two variables that are moved together cancel: move one at a time",
+    ),
+    _plant(
+        "tiny", 1, 4, _FOUR, _at(_FIRST, lambda x: 1e-13 * x[:, 3]), {(_FIRST, 3)},
+        "a tolerance hides it: equal means equal in every bit, so compare with !=",
+    ),
+    _plant(
+        "24 variables", 1.5, 24, _LARGE, _at(2, lambda x: x[:, 20] * x[:, 21]), {(2, 20), (2, 21)},
+        "too few rows, or not every pair: random rows by the thousand find this",
+    ),
+)  # fmt: skip
+
+EXERCISE = Exercise(
+    name="causality-check",
+    title="a causality check that cannot be fooled",
+    teaches="dependences, and what hides them",
+    minutes=45,
+    template=TEMPLATE,
+    hints=HINTS,
+    stages=STAGES,
+    solution=(find_leaks,),
+    imports="from collections.abc import Callable\n\nimport numpy as np\n\n"
+    "from pyarsimple.exercises.solutions import all_bits\nfrom pyarsimple.orders import precedes",
+)

@@ -1,0 +1,12 @@
+# cause: the sign is turned: this is -log p
+from pyarsimple.conditionals import sigmoid, softplus
+
+EXERCISE = "bernoulli-loss"
+
+
+def bernoulli_log_p(logits, x):
+    return softplus(logits) - x * logits
+
+
+def bernoulli_d_logits(logits, x, scale):
+    return scale * (sigmoid(logits) - x)

@@ -1,0 +1,13 @@
+# cause: a factor p (1 - p) too many
+from pyarsimple.conditionals import sigmoid, softplus
+
+EXERCISE = "bernoulli-loss"
+
+
+def bernoulli_log_p(logits, x):
+    return -softplus((1 - 2 * x) * logits)
+
+
+def bernoulli_d_logits(logits, x, scale):
+    p = sigmoid(logits)
+    return scale * (p - x) * p * (1 - p)

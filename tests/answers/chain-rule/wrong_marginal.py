@@ -1,0 +1,18 @@
+# cause: this is p(x_i), a marginal
+from itertools import product
+
+import numpy as np
+
+EXERCISE = "chain-rule"
+
+
+def all_bits(D):
+    return np.array(list(product((0, 1), repeat=D)))
+
+
+def log_conditionals(table, x):
+    result = np.zeros(x.shape)
+    for i in range(table.ndim):
+        p = np.moveaxis(table, i, 0).reshape(2, -1).sum(axis=1)
+        result[:, i] = np.log(p[x[:, i]])
+    return result
