@@ -4,7 +4,7 @@ PYTHON = python3
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format build clean
+.PHONY: help demo test lint format build bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    linters and types alone"
 	@echo "make format  let the linter mend what it can"
 	@echo "make build   sdist and wheel, in dist/"
+	@echo "make bench   speed beside PyTorch, JAX and the machine's limits; bench-output/; PROFILE=full"
 	@echo "make clean   remove all that these commands made"
 
 demo: $(VENV)/.has-demo
@@ -38,8 +39,14 @@ format: $(VENV)/.has-dev
 build: $(VENV)/.has-dev
 	$(BIN)/python -m build --no-isolation
 
+PROFILE = quick
+
+bench: $(VENV)/.has-bench
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/python -m benchmarks --profile $(PROFILE) --out bench-output
+
 clean:
-	rm -rf $(VENV) .venv.unfinished build dist *.egg-info demo-output .coverage .hypothesis \
+	rm -rf $(VENV) .venv.unfinished build dist *.egg-info demo-output bench-output .asv .coverage .hypothesis \
 	    .mypy_cache .pytest_cache .ruff_cache pyarsimple/_kernels.c pyarsimple/_kernels*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -17,7 +17,7 @@ def parser():
     run = commands.add_parser("run", help="measure (the default)")
     run.add_argument("--profile", choices=("quick", "full", "tiny"), default="quick",
                      help="quick is under a minute; tiny only tries the machinery")  # fmt: skip
-    run.add_argument("--out", metavar="DIR", default="benchmark-output",
+    run.add_argument("--out", metavar="DIR", default="bench-output",
                      help="where results.json, report.txt and the pictures go")  # fmt: skip
     run.add_argument("--data", metavar="FOLDER", help="with binarized_mnist.npz; else the bits are "
                      "drawn, as many of them 1")  # fmt: skip
@@ -57,8 +57,10 @@ def command_run(args):
     folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        run = runner.Run(args.profile, threads=args.threads, data=args.data, only=args.only,
-                         check_only=args.check_only, say=lambda s: print(s, file=sys.stderr))  # fmt: skip
+        run = runner.Run(
+            args.profile, threads=args.threads, data=args.data, only=args.only,
+            check_only=args.check_only, say=lambda line: print(line, file=sys.stderr),
+        )  # fmt: skip
     except (OSError, ValueError, KeyError) as error:
         return fail(error)
     if not run.selected_cases():

@@ -46,8 +46,8 @@ class Case:
         return {"N": self.N, "D": self.D, "H": list(self.hidden)}
 
 
-GRAD = ("compiled", "numpy", "torch.loop", "torch.cumsum", "jax.scan", "jax.checkpoint", "blas")
-SCORE = ("compiled", "numpy", "torch.loop", "torch.cumsum", "jax.scan", "blas")
+GRAD = ("compiled", "numpy", "torch.loop", "jax.scan", "jax.checkpoint", "blas")
+SCORE = ("compiled", "numpy", "torch.loop", "jax.scan", "blas")
 STEP = ("compiled", "numpy", "torch.masked_weights", "torch.masked_grads", "jax", "blas")
 
 #: The works of which the library promises a speed.

@@ -12,7 +12,7 @@ from pathlib import Path
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros")
 
 #: The first that the compiler takes. The programs run where they are built, so all is allowed.
-NATIVE = ("-march=native", "-mcpu=native", "")
+NATIVE = ("-march=native -mprefer-vector-width=512", "-march=native", "-mcpu=native", "")
 
 
 class NoCompiler(RuntimeError):
@@ -26,7 +26,7 @@ def build(source, folder, flags=FLAGS):
         raise NoCompiler(f"no C compiler: {compiler[0]!r} was not found")
     result = Path(folder) / f"{Path(source).stem}.so"
     for native in NATIVE:
-        used = [*flags, native] if native else list(flags)
+        used = [*flags, *native.split()]
         command = [*compiler, *used, "-shared", "-fPIC", str(source), "-o", str(result), "-lm"]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode == 0:

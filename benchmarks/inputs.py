@@ -59,7 +59,7 @@ def draw_bits(case, rows):
     return (rng.random((case.N, case.D)) < SHARE_OF_ONES).astype(np.uint8)
 
 
-def draw_params(case, x, degrees):
+def draw_params(case, x):
     """Parameters that are nowhere 0, with output biases that make ones about as frequent as in x.
 
     Masked entries are drawn like the others: who reads one is found out by the check.
@@ -87,8 +87,8 @@ def make_inputs(case, rows):
     degrees = []
     if case.model == "made":  # spread evenly over 1..D-1, ascending
         degrees = [1 + np.arange(H) * (case.D - 1) // H for H in case.hidden]
-    params = draw_params(case, x, degrees)
-    return Inputs(case.kind, case.model, case.dtype, case.hidden, x.astype(case.dtype), params, degrees)
+    params, x = draw_params(case, x), x.astype(case.dtype)
+    return Inputs(case.kind, case.model, case.dtype, case.hidden, x, params, degrees)
 
 
 def uniforms(N, D):

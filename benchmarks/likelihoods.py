@@ -115,7 +115,7 @@ def digest(cell, settings, data):
 
 
 class Folder:
-    """Where results are kept: of each cell its figures, its model, and while it runs a checkpoint."""
+    """Where each cell's figures and model are kept, and while it runs its checkpoint."""
 
     def __init__(self, path):
         self.path = reports.make_folder(path)
@@ -215,10 +215,9 @@ def cell_text(value, mark):
 
 
 def published_line(row, names):
-    cells = row["cells"]
+    cells = [row["cells"].get(n, {"value": None, "mark": "read"}) for n in names]
     return row["model"].ljust(LABEL) + "".join(
-        cell_text(cells[n]["value"], MARKS[cells[n]["mark"]]) if n in cells else cell_text(None, " ")
-        for n in names
+        cell_text(cell["value"], MARKS[cell["mark"]]) for cell in cells
     )
 
 
@@ -257,8 +256,8 @@ def table(results, published, names):
         lines += ["", *(s.rstrip() for s in own_lines(kind, results, published["to_reach"], names))]
     lines += [
         "",
-        "*  reached        x  other rows than the listed ones   mnist: the fixed binarisation",
-        "m  from memory    ?  from memory, doubtful             c: computed on these very files",
+        "*  reached       x  of other rows than the listed   mnist: fixed binarisation",
+        "m  from memory   ?  from memory, doubtful   c  computed on these very files",
     ]
     return "\n".join(lines)
 
@@ -320,7 +319,8 @@ def draw_panel(ax, name, results, published):
             ax.plot(goal, y, "|", color=plots.INK, ms=14, label="to reach" if k == 0 else None)
         if result:
             ax.errorbar(result["test"], y, xerr=result["standard_error"], fmt="o", ms=5,
-                        color=plots.COLOURS[k], label="here, ± standard error" if k == 0 else None)  # fmt: skip
+                        color=plots.COLOURS[0],
+                        label="here, ± standard error" if k == 0 else None)  # fmt: skip
     ax.set_yticks(range(0, -len(MODELS), -1), [kind.upper() for kind in MODELS])
     ax.set_ylim(0.6 - len(MODELS), 0.4)
     ax.set_title(name.replace("_", " "), fontsize=9)
@@ -345,7 +345,7 @@ def chosen_cells(settings, only):
 
 
 def write_outcome(folder, results, settings, published, names, *, publish=False):
-    """results.json, table.txt, settings.md and a picture; what is published goes to the docs too."""
+    """Write results.json, table.txt, settings.md and a picture; to publish, into the docs too."""
     text = table(results, published, names)
     figures = reports.to_json({"schema": SCHEMA, "cells": results})
     markdown = settings_table(results, settings)
@@ -391,10 +391,10 @@ def parser():
     top.add_argument("--only", metavar="CELL", nargs="+", default=(),
                      help="cells such as nade/mushrooms, models or data sets")  # fmt: skip
     top.add_argument("--accept-other-data", action="store_true",
-                     help="train on rows that are not the listed ones, and mark the figures")  # fmt: skip
+                     help="train on rows other than the listed ones; mark the figures")  # fmt: skip
     top.add_argument("--no-progress", action="store_true")
     top.add_argument("--publish", action="store_true",
-                     help="also write benchmarks/results, and the table and picture in docs")  # fmt: skip
+                     help="also write benchmarks/results, and what docs shows")  # fmt: skip
     return top
 
 
@@ -415,8 +415,9 @@ def run_cells(cells, settings, files, folder, args):
         result = run_cell(
             cell, settings[cell], data, folder, listed=listed, progress=not args.no_progress
         )
-        print(f"{cell}: test {result['test']:.2f} ± {result['standard_error']:.2f}, valid "
-              f"{result['valid']:.2f}, {result['seconds'] / 60:.1f} min", file=sys.stderr)  # fmt: skip
+        test = f"test {result['test']:.2f} ± {result['standard_error']:.2f}"
+        minutes = f"{result['seconds'] / 60:.1f} min"
+        print(f"{cell}: {test}, valid {result['valid']:.2f}, {minutes}", file=sys.stderr)
     return problems
 
 

@@ -1,7 +1,7 @@
 """The pictures of a run: the roofline, each promise's ratio beside its bar, and the sweeps."""
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks.cases import STEPS
 from benchmarks.report import limit
@@ -12,15 +12,11 @@ COLORS = {"compiled": "C0", "numpy": "C1", "torch": "C2", "jax": "C3", "blas": "
 def draw(results, folder):
     """Draw what the run has figures for; the paths."""
     made = []
-    with plt.rc_context({"svg.hashsalt": "benchmarks", "figure.dpi": 120}):
-        for name, picture in (("roofline", roofline), ("ratios", ratios), ("sweeps", sweeps)):
-            figure = picture(results)
-            if figure is None:
-                continue
-            path = folder / f"{name}.png"
-            figure.savefig(path, bbox_inches="tight")
-            plt.close(figure)
-            made.append(path)
+    for name, picture in (("roofline", roofline), ("ratios", ratios), ("sweeps", sweeps)):
+        figure = picture(results)
+        if figure is not None:
+            made.append(folder / f"{name}.png")
+            figure.savefig(made[-1], bbox_inches="tight", dpi=120, metadata={"Software": None})
     return made
 
 
@@ -31,7 +27,8 @@ def roofline(results):
     points = [case for case in results["cases"] if _is_point(case)]
     if not (bandwidth and peak and points):
         return None
-    figure, axes = plt.subplots(figsize=(8, 5))
+    figure = Figure(figsize=(8, 5))
+    axes = figure.subplots()
     x = np.geomspace(0.1, 1000, 200)
     axes.loglog(x, np.minimum(peak, bandwidth * x) / 1e9, "k", label="multiply-adds and memory")
     gemm = limit(results, "float32", "gemm")
@@ -67,7 +64,8 @@ def ratios(results):
     shown = [p for p in results["promises"] if p["value"] is not None and "against" in p]
     if not shown:
         return None
-    figure, axes = plt.subplots(figsize=(8, 0.42 * len(shown) + 1))
+    figure = Figure(figsize=(8, 0.42 * len(shown) + 1))
+    axes = figure.subplots()
     for y, p in enumerate(reversed(shown)):
         color = "C2" if p["aim_reached"] or (p["reached"] and p["aim"] is None) else "C0"
         axes.barh(y, p["value"], color=color if p["reached"] else "C3", alpha=0.8, height=0.6)
@@ -89,8 +87,8 @@ def sweeps(results):
     kinds = [k for k in ("score", "grad") if f"nade_{k}_N{STEPS['N'][0]}" in by_name]
     if not kinds:
         return None
-    figure, axes = plt.subplots(len(kinds), 3, figsize=(9, 3 * len(kinds)), sharey="row",
-                                squeeze=False)  # fmt: skip
+    figure = Figure(figsize=(9, 3 * len(kinds)))
+    axes = figure.subplots(len(kinds), 3, sharey="row", squeeze=False)
     for row, kind in zip(axes, kinds, strict=True):
         for panel, (letter, values) in zip(row, STEPS.items(), strict=True):
             _sweep(panel, [by_name[f"nade_{kind}_{letter}{v}"] for v in values], values)

@@ -1,5 +1,6 @@
 """The parent's side of a worker: starts it, pins it, asks it, and sees who used the processors."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -64,11 +65,9 @@ class Worker:
         return self.answer()
 
     def tell(self, op, **arguments):
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it said why it left; or `answer` says so
             self.process.stdin.write(json.dumps({"op": op, **arguments}) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it said why before it left, or `answer` says that it did not
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -91,8 +90,12 @@ class Worker:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def close(self):
-        self.process.stdin.close()
+    def close(self, at_once=False):
+        """End the process: it ends by itself when it has nothing more to read."""
+        if at_once:
+            self.process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:

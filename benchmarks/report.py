@@ -47,7 +47,10 @@ def _heading(results):
     )
     kernels = about.get("compiled", {}).get("about", {}).get("kernels", {})
     versions = ", ".join(f"{k} {v}" for k, v in results["versions"].items() if v)
-    load = [f"{x[0]:.2f}" if x else "unknown" for x in (m["load_before"], m["load_after"])]
+    loads = m["load_before"], m["load_after"]
+    load = [f"{x[0]:.2f}" if x else "unknown" for x in loads]
+    tiny = results["profile"] == "tiny" and not results["check_only"]
+    busy = loads[0] and loads[0][0] > 0.5 * m["processors"]
     facts = (
         f"processor: {m['cpu']}, {m['processors']} processors; {caches or 'caches unknown'}",
         f"threads: {results['threads']}, pinned to processors {m['pinned_to'] or 'none'}",
@@ -59,7 +62,12 @@ def _heading(results):
         f"load of the machine before and after: {', '.join(load)}",
     )
     title = f"{results['profile']} profile, {results['started']}, {results['seconds']:.0f} s"
-    return [title, *(line for fact in facts for line in wrap(fact))]
+    lines = [title, *(line for fact in facts for line in wrap(fact))]
+    if busy:
+        lines.append("THE MACHINE WAS BUSY WITH OTHER WORK: the times below say little")
+    if tiny:
+        lines.append("TINY SIZES, to try the machinery: the times below say nothing")
+    return lines
 
 
 def _missing(results):
@@ -111,17 +119,18 @@ def _limits(results):
         "numpy_exponentials": ("exponentials, NumPy's", "G/s"),
         "bandwidth": ("memory", "GB/s"),
     }
-    rows = [("", "", "", "")]
+    rows, notes = [("", "", "", "")], []
     for group, entries in results["limits"].items():
         for name, entry in entries.items():
             title, unit = units[name]
             value = number(entry["value"] and entry["value"] / 1e9)
             rows.append((f"  {title}", group if group != "memory" else "", value, unit))
             if entry["value"] is None:
-                rows[-1] = (*rows[-1][:3], f"not measured: {entry['reason']}"[:30])
+                notes += wrap(f"{title} not measured: {entry['reason']}")
     if len(rows) == 1:
         return []
-    return [f"limits of this machine, {results['threads']} threads", *table(rows[1:], right={2})]
+    title = f"limits of this machine, {results['threads']} threads"
+    return [title, *table(rows[1:], right={2}), *notes]
 
 
 def shares(results, case):
@@ -157,22 +166,25 @@ def _shares(results):
 
 
 def _promises(results):
-    rows = [("promise", "measured", "bar", "aim", "")]
-    notes = []
+    rows, notes = [("measured", "bar", "aim", "")], []
     for p in results["promises"]:
         sign = "<=" if p["at_most"] else ">="
         verdict = {None: "NOT MEASURED", True: "reached", False: "NOT REACHED"}[p["reached"]]
-        if p["aim_reached"]:
-            verdict = "aim reached"
         unit = {"times": "x", "": ""}.get(p["unit"], f" {p['unit']}")
-        text = p["text"] if len(p["text"]) <= 41 else p["text"][:40] + "~"
         measured = f"{number(p['value'])}{unit if p['value'] is not None else ''}"
         aim = "" if p["aim"] is None else number(p["aim"])
-        rows.append((text, measured, f"{sign} {number(p['bar'])}", aim, verdict))
+        bar = f"{sign} {number(p['bar'])}"
+        rows.append((measured, bar, aim, "aim reached" if p["aim_reached"] else verdict))
         if p.get("reason") or p.get("missing"):
             why = p.get("reason") or f"without {', '.join(p['missing'])}"
             notes += wrap(f"{p['text']}: {why}")
-    return [*table(rows, right={1, 2, 3}), *notes] if len(rows) > 1 else []
+    if len(rows) == 1:
+        return []
+    figures = table(rows, right={0, 1, 2})
+    room = WIDTH - 2 - max(map(len, figures))
+    texts = ["promise", *(p["text"] for p in results["promises"])]
+    texts = [textwrap.shorten(t, room, placeholder=" ...") for t in texts]
+    return [*(f"{t:{room}}  {f}" for t, f in zip(texts, figures, strict=True)), *notes]
 
 
 def _growth(results):

@@ -18,7 +18,7 @@ from benchmarks.referee import Referee
 from benchmarks.results import SCHEMA_VERSION
 from benchmarks.stats import summary
 
-REST = 0.04  # seconds after a turn: by then thread pools have stopped to spin and sleep
+REST = 0.03  # seconds after a turn: by then thread pools have stopped to spin and sleep
 WARM = 0.02  # seconds of work before a turn is timed
 
 
@@ -36,12 +36,12 @@ class Run:
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
-        self.log = open(self.folder / "log", "w+", encoding="utf-8")  # noqa: SIM115
+        self.log = open(self.folder / "log", "w+", encoding="utf-8")
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, kind, *_):
         for worker in self.workers.values():
-            worker.close()
+            worker.close(at_once=kind is not None)
         self.log.close()
         shutil.rmtree(self.folder)
 
@@ -81,10 +81,8 @@ class Run:
             name: self._check(name, contender, path, referee)
             for name, contender in contenders.items()
         }
-        ready = [name for name in contenders if outcome[name]["status"] == "ok"]
-        disturbance = {}
-        if not self.check_only:
-            disturbance = self._take_turns(case, {name: contenders[name] for name in ready}, outcome)
+        ready = {k: c for k, c in contenders.items() if outcome[k]["status"] == "ok"}
+        disturbance = {} if self.check_only else self._take_turns(case, ready, outcome)
         for name in ready:
             self._worker(contenders[name]).ask("forget", task=name)
         return {

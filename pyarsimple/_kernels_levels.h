@@ -39,6 +39,7 @@
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
 #endif
 #define LOWEST_BIT(mask) __builtin_ctz(mask)
+#define PREFETCH(p) __builtin_prefetch(p)
 #else
 #if defined(_MSC_VER)
 #define INLINE static __forceinline
@@ -48,6 +49,7 @@
 #define NOINLINE static
 #define BASELINE_BYTES 0 /* no vectors: LANES is 1 */
 #define UNROLL
+#define PREFETCH(p) ((void)(p))
 INLINE int LOWEST_BIT(uint32_t mask)
 {
     int k = 0;
@@ -136,6 +138,7 @@ enum {
     FORWARD_VECS = 8,  /* NADE: vecs in a block of hidden units; */
     BACKWARD_VECS = 4, /* in the gradient, which has more to hold in registers */
     STRIP_VECS = 4,    /* links: vecs in a strip of variables */
+    AHEAD = 3,         /* NADE: rows of W and V are fetched so many variables before their use */
     LIST_ROWS = 16,    /* rows, or columns, of x in a task that lists what is not 0 */
     LIST_COLUMNS = 64
 };

@@ -49,6 +49,16 @@ INLINE void store_units(real *p, const vec *v, ptrdiff_t width, const int n_vecs
         memcpy(p, buffer, (size_t)width * sizeof(real));
 }
 
+/* Rows of W and V are far from each other, so the CPU does not guess which comes next: tell it. */
+#define fetch_units NAME(fetch_units)
+INLINE void fetch_units(const real *p, const int n_vecs)
+{
+    const int line = 64 / (int)sizeof(real);
+    UNROLL
+    for (int k = 0; k < n_vecs * LANES; k += line)
+        PREFETCH(p + k);
+}
+
 #define activate NAME(activate)
 INLINE vec activate(vec a, const int hidden)
 {
@@ -149,6 +159,11 @@ INLINE void NAME(nade_logits_task)(struct nade_work *work, ptrdiff_t task, const
     for (ptrdiff_t p = 0; p < D; p++) {
         ptrdiff_t i = q->order[p];
         vec v[VECS], s[TILE];
+        if (p + AHEAD < D) {
+            fetch_units(V + q->order[p + AHEAD] * H, VECS);
+            if (nonzero[p + AHEAD])
+                fetch_units(W + q->order[p + AHEAD] * H, VECS);
+        }
         load_units(v, V + i * H, width, V_end, VECS);
         vec s_start = dot(v, h_start, VECS);
         for (int n = 0; n < TILE; n++)
@@ -290,6 +305,8 @@ INLINE void NAME(nade_backward_task)(struct nade_work *work, ptrdiff_t block, in
             }
         }
         for (ptrdiff_t p = 0; p < D - 1; p++) {
+            if (p + AHEAD < D && nonzero[p + AHEAD])
+                fetch_units(W + q->order[p + AHEAD] * H, VECS);
             if (!nonzero[p])
                 continue;
             ptrdiff_t i = q->order[p];
@@ -329,6 +346,12 @@ INLINE void NAME(nade_backward_task)(struct nade_work *work, ptrdiff_t block, in
         for (ptrdiff_t p = D - 1; p >= 0; p--) {
             ptrdiff_t i = q->order[p];
             vec v[VECS], dv[VECS];
+            if (p >= AHEAD) {
+                fetch_units(V + q->order[p - AHEAD] * H, VECS);
+                fetch_units(dV + q->order[p - AHEAD] * H, VECS);
+                if (nonzero[p - AHEAD])
+                    fetch_units(dW + q->order[p - AHEAD] * H, VECS);
+            }
 
             if (nonzero[p]) { /* here begin the states of some examples */
                 vec dw[VECS];
@@ -442,10 +465,8 @@ static ptrdiff_t NAME(most_nonzero)(const struct nade_work *work, ptrdiff_t D)
         ptrdiff_t n = 0;
         for (ptrdiff_t p = 0; p < D; p++) {
             uint32_t m = work->nonzero[tile * D + p];
-            m = (m & 0x5555) + (m >> 1 & 0x5555); /* 16 bits: pairs, fours, ... */
-            m = (m & 0x3333) + (m >> 2 & 0x3333);
-            m = (m & 0x0f0f) + (m >> 4 & 0x0f0f);
-            n += (m & 0xff) + (m >> 8);
+            for (; m; m &= m - 1)
+                n++;
         }
         most = n > most ? n : most;
     }

@@ -229,8 +229,9 @@ INLINE void v_transpose(vec *r)
  * - 2^n: n plus the exponent's bias, shifted to where the exponent is stored.
  */
 
+/* q(r), and *r, *n; *rounded holds n in its lowest bits. */
 #define v_exp_reduce NAME(v_exp_reduce)
-INLINE vec v_exp_reduce(vec x, vec *rounded, vec *n) /* returns exp(r) - 1 */
+INLINE vec v_exp_reduce(vec x, vec *r, vec *n, vec *rounded)
 {
 #if IS_DOUBLE
     const real rounder = 6755399441055744.0, log2_e = 1.4426950408889634;
@@ -250,13 +251,13 @@ INLINE vec v_exp_reduce(vec x, vec *rounded, vec *n) /* returns exp(r) - 1 */
 #endif
     *rounded = x * log2_e + rounder;
     *n = *rounded - rounder;
-    vec r = x - *n * ln2_first;
-    r = r - *n * ln2_rest;
+    *r = x - *n * ln2_first;
+    *r = *r - *n * ln2_rest;
     vec sum = v_set(q[DEGREE]);
     UNROLL
     for (int k = DEGREE - 1; k >= 0; k--)
-        sum = sum * r + q[k];
-    return r * r * sum + r;
+        sum = sum * *r + q[k];
+    return sum;
 }
 
 #if IS_DOUBLE
@@ -282,13 +283,14 @@ INLINE vec v_power_of_two(vec rounded)
     return v_from_bits((v_bits(rounded) + EXPONENT_BIAS) << MANTISSA_BITS);
 }
 
-/* exp(x) for any x, to less than 1 ulp: denormal numbers, 0 and infinity where they belong. */
+/* exp(x) for any x, to about 1 ulp: denormal numbers, 0 and infinity where they belong. */
 #define v_exp NAME(v_exp)
 INLINE vec v_exp(vec x)
 {
     const real rounder = (real)(1.5 * ((integer)1 << MANTISSA_BITS));
-    vec rounded, n;
-    vec e = v_exp_reduce(v_clamp(x, EXP_UNDERFLOWS, EXP_OVERFLOWS), &rounded, &n) + 1;
+    vec r, n, rounded;
+    vec q = v_exp_reduce(v_clamp(x, EXP_UNDERFLOWS, EXP_OVERFLOWS), &r, &n, &rounded);
+    vec e = 1 + r * (1 + r * q);
     vec first = n * (real)0.5 + rounder; /* 2^n in two factors, for it may itself be no number */
     vec second = n - (first - rounder) + rounder;
     return e * v_power_of_two(first) * v_power_of_two(second);
@@ -298,9 +300,9 @@ INLINE vec v_exp(vec x)
 #define v_exp_normal NAME(v_exp_normal)
 INLINE vec v_exp_normal(vec x)
 {
-    vec rounded, n;
-    vec e = v_exp_reduce(v_clamp(x, EXP_NORMAL_LOW, EXP_NORMAL_HIGH), &rounded, &n) + 1;
-    return e * v_power_of_two(rounded);
+    vec r, n, rounded;
+    vec q = v_exp_reduce(v_clamp(x, EXP_NORMAL_LOW, EXP_NORMAL_HIGH), &r, &n, &rounded);
+    return (1 + r * (1 + r * q)) * v_power_of_two(rounded);
 }
 
 /* 1 / (1 + exp(-z)). For hidden units: below the smallest normal number it stays there. */
@@ -318,15 +320,15 @@ INLINE vec v_sigmoid_exact(vec z)
     return v_if_less(z, v_set(0), e, v_set(1)) / (1 + e);
 }
 
-/* tanh(z) = d / (d + 2) with d = exp(2 z) - 1, which v_exp_reduce gives without cancellation:
- * exp(2 z) - 1 = 2^n (exp(r) - 1) + (2^n - 1). */
+/* tanh(z) = d / (d + 2) with d = exp(2 z) - 1, which comes without cancellation as
+ * 2^n (r + r^2 q(r)) + (2^n - 1). */
 #define v_tanh NAME(v_tanh)
 INLINE vec v_tanh(vec z)
 {
-    vec rounded, n;
-    vec e = v_exp_reduce(v_clamp(z * 2, -40, 40), &rounded, &n);
+    vec r, n, rounded;
+    vec q = v_exp_reduce(v_clamp(z * 2, -40, 40), &r, &n, &rounded);
     vec scale = v_power_of_two(rounded);
-    vec d = scale * e + (scale - 1);
+    vec d = scale * (r + r * r * q) + (scale - 1);
     return d / (d + 2);
 }
 

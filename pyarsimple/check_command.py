@@ -1,7 +1,7 @@
 """``pyarsimple check``: all checks on a model of ours, or on a class in a file of the user's.
 
-The command line's parser calls `add_parser`, and `run` with what was parsed. Exit status: 0 if every
-check passed, 1 if one failed, 2 for bad usage.
+The command line's parser calls `add_parser`, and `run` with what was parsed. Exit status: 0 if
+every check passed, 1 if one failed, 2 for bad usage.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def test_the_report_prints_within_80_columns_is_json_and_is_drawn():
         report = checks.check_autoregressive(lambda x: np.cumsum(x[:, ::-1], axis=1), size)
         text = str(report)
         assert max(map(len, text.splitlines())) <= 80
-        assert "leak: conditional 0 depends on x[" in text
+        assert f"leak: conditional {report.leaks[0].i} depends on x[" in text
         loaded = json.loads(report.to_json())
         assert loaded["leaks"][0]["i"] == report.leaks[0].i
         assert len(loaded["matrix"]) == size
@@ -243,7 +243,7 @@ def test_the_report_prints_within_80_columns_is_json_and_is_drawn():
     assert "o" in checks.check_autoregressive(lambda x: 0 * x, 3).table()
 
 
-def test_a_thousand_random_orders_and_graphs_are_read_exactly():
+def test_random_orders_and_graphs_are_read_exactly():
     """No false alarm and no miss: whatever the graph, the matrix is that graph."""
     rng = np.random.default_rng(0)
     for _ in range(200):

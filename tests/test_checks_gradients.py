@@ -179,7 +179,7 @@ def test_causes_without_extra_information(bug):
     assert BUGS[bug][1] in report.kinds, report
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_right_code_is_accepted_for_many_seeds(seed):
     x = bits(seed=seed)
     report = checks.check_gradients(Nade(x), point(NADE_SHAPES, seed), x=x, rng=seed)
@@ -482,35 +482,41 @@ def test_explain_compares_with_a_gradient_that_is_known_to_be_right():
     assert "column 3" in str(cause)
 
 
-def test_large_arrays_are_sampled_and_their_bugs_located():
+def nade_in_v(spoil=lambda dV: None):
+    """A NADE as a function of its largest array alone, and where it is."""
     model, x = pa.NADE(20, 15, order=np.roll(np.arange(20), 3), rng=0), bits(10, 20)
-    p = checks.generic_params(model.params)
-    report = checks.check_gradients(model, p, x=x, max_entries=50)
+    rest = checks.generic_params(model.params)
+
+    def loss_and_grads(p):
+        loss, grads = nll(model, rest | p, x)
+        dV = grads["V"].copy()
+        spoil(dV)
+        return loss, {"V": dV}
+
+    return loss_and_grads, {"V": rest["V"]}
+
+
+def test_large_arrays_are_sampled():
+    report = checks.check_gradients(*nade_in_v(), max_entries=50)
     assert report
-    assert report.arrays["W"].n_checked < 150 < model.params["W"].size
-    for spot in [(7, 11), (19, 14)]:
+    assert 40 < report.arrays["V"].n_checked < 150 < 20 * 15
 
-        def wrong(q, spot=spot):
-            loss, grads = nll(model, q, x)
-            grads["V"] = grads["V"].copy()
-            grads["V"][spot] += 1e-3
-            return loss, grads
 
-        report = checks.check_gradients(wrong, p, max_entries=50)
-        assert not report
-        assert report.arrays["V"].index == spot
+@pytest.mark.parametrize("spot", [(7, 11), (19, 14), (0, 0), (10, 0)])
+def test_one_wrong_entry_of_a_large_array_is_located(spot):
+    def spoil(dV):
+        dV[spot] += 1e-3
+
+    report = checks.check_gradients(*nade_in_v(spoil), max_entries=50)
+    assert not report
+    assert report.arrays["V"].index == spot
 
 
 def test_one_row_of_a_large_array():
-    model, x = pa.NADE(20, 15, rng=0), bits(10, 20)
+    def spoil(dV):
+        dV[13] = 0
 
-    def wrong(q):
-        loss, grads = nll(model, q, x)
-        grads["V"] = grads["V"].copy()
-        grads["V"][13] = 0
-        return loss, grads
-
-    report = checks.check_gradients(wrong, checks.generic_params(model.params), max_entries=50)
+    report = checks.check_gradients(*nade_in_v(spoil), max_entries=50)
     assert report.kinds == ["one-row"]
     assert report.causes[0].index[0] == 13
     assert "row 13" in report.causes[0].text
@@ -624,10 +630,9 @@ def test_complex_step_of_a_function_that_does_not_allow_it():
 class Layer:
     """outputs = tanh(x W + c) V^T + b, with a backward pass to spoil."""
 
-    shapes = {"W": (D, H), "c": (H,), "V": (4, H), "b": (4,)}
-
     def __init__(self, x, bug=""):
         self.x, self.bug = x, bug
+        self.shapes = {"W": (D, H), "c": (H,), "V": (4, H), "b": (4,)}
 
     def forward(self, p):
         h = np.tanh(self.x @ p["W"] + p["c"])
@@ -690,7 +695,7 @@ def test_check_backward_refuses_what_it_cannot_use():
     p = point(layer.shapes)
     with pytest.raises(TypeError, match="backward is missing"):
         checks.check_backward(layer.forward)
-    with pytest.raises(TypeError, match="forward.params. must return"):
+    with pytest.raises(TypeError, match=r"must return \(outputs, cache\)"):
         checks.check_backward(lambda q: 3, layer.backward, p)
     with pytest.raises(ValueError, match="upstream must have"):
         checks.check_backward(layer.forward, layer.backward, p, upstream=np.ones(3))
@@ -785,10 +790,9 @@ def test_scalars_and_empty_arrays_are_arrays_too():
 
 
 def test_the_check_is_the_same_each_time_and_rng_changes_it():
-    model, x = pa.NADE(9, 8, rng=0), bits(10, 9)
-    p = checks.generic_params(model.params)
+    code = nade_in_v()
     one, two, other = (
-        checks.check_gradients(model, p, x=x, max_entries=20, rng=r).to_dict() for r in (0, 0, 1)
+        checks.check_gradients(*code, max_entries=20, rng=r).to_dict() for r in (0, 0, 1)
     )
     assert one == two
     assert one != other

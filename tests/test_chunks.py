@@ -109,7 +109,7 @@ def peak(function):
 )
 def test_memory_stays_under_the_limit(make, monkeypatch, numpy_side):
     """On the NumPy side, for what C allocates is not counted here."""
-    model, n = make(), 4000
+    model, n = make(), 2000
     D = model.n_dims
     x = np.zeros((n, D), np.uint8)
     x[::3, ::2] = 1
@@ -125,8 +125,8 @@ def test_memory_stays_under_the_limit(make, monkeypatch, numpy_side):
 
 
 def test_memory_map_is_read_a_block_at_a_time(tmp_path, monkeypatch):
-    """Of 16 MB on disk, no more than a block is in memory at any time."""
-    mapped = np.memmap(tmp_path / "x", np.uint8, "w+", shape=(400_000, 40))
+    """Of 6 MB on disk, no more than a block is in memory at any time."""
+    mapped = np.memmap(tmp_path / "x", np.uint8, "w+", shape=(150_000, 40))
     model = registry.generic(registry.MODELS["fvsbn"](40), 0)
     monkeypatch.setattr(autoregressive, "MEMORY_LIMIT", 2**20)
     assert peak(lambda: model.log_prob(mapped)) < 3 * 2**20 + 8 * len(mapped)

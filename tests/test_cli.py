@@ -38,6 +38,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     splits = {"train": draw_bits(120, 1), "valid": draw_bits(40, 2), "test": draw_bits(50, 3)}
     np.savez(folder / "bits.npz", **splits)
+    np.savez(folder / "other.npz", **splits | {"train": draw_bits(120, 7)})
     np.save(folder / "only.npy", draw_bits(57, 4))
     np.savetxt(folder / "bits.csv", draw_bits(30, 5), fmt="%d", delimiter=",")
     np.save(folder / "wide.npy", np.zeros((30, D + 1), np.uint8))
@@ -345,6 +346,15 @@ def test_the_seed_decides_everything(files, tmp_path):
     assert not np.array_equal(first.params["V"], other.params["V"])
 
 
+def test_model_and_order_have_seeds_of_their_own():
+    line = "train --model fvsbn --order random --data x.npy --out x"
+    args = cli.make_parser().parse_args(line.split())
+    base, other, turned = (cli.make_model(args, D, seeds) for seeds in ((1, 2), (3, 2), (1, 4)))
+    np.testing.assert_array_equal(base.order, other.order)
+    assert not np.array_equal(base.params["W"], other.params["W"])
+    assert not np.array_equal(base.order, turned.order)
+
+
 @pytest.mark.parametrize("limit", [None, 0])
 def test_a_tenth_is_held_out_and_said(limit, files, tmp_path, monkeypatch, capsys):
     if limit is not None:
@@ -396,6 +406,7 @@ def test_resumed_equals_uninterrupted(options, files, tmp_path):
         ("--learning-rate 0.5", "--learning-rate was not given and is 0.5 now"),
         ("--seed 9", "--seed was 0 and is 9 now"),
         ("--data only.npy", "--data was train 120x16"),
+        ("--data other.npz", "--data was train 120x16"),  # of the same shapes
         ("--order reverse", "--order was natural and is reverse now"),
     ],
 )

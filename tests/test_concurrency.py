@@ -56,6 +56,7 @@ def test_copies(model, copied):
     other = copied(model)
     assert type(other) is type(model)
     assert other.config() == model.config()
+    assert not other.order.flags.writeable
     x = registry.rows(model)
     for array, wanted in zip(work(other, x, 3), work(model, x, 3), strict=True):
         properties.same_bits(array, wanted, "what the copy says")

@@ -8,6 +8,7 @@ import pytest
 import registry
 from hypothesis import given
 
+from pyarsimple import FVSBN, MADE, NADE
 from pyarsimple.baselines import IndependentBernoulli
 
 
@@ -53,6 +54,32 @@ def test_fresh_models_start_near_independent_fair_bits(typical):
     for name, free in fresh.masks().items():
         assert (fresh.params[name][free] != 0).all()
         assert (fresh.params[name][~free] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "scales"),
+    [
+        (FVSBN(60, rng=0), {"W": 0.1 / math.sqrt(60)}),
+        (NADE(60, 90, rng=0), {"W": 1 / math.sqrt(60), "V": 1 / math.sqrt(90)}),
+        (
+            MADE(60, (80, 90), direct=True, rng=0),
+            {
+                "W1": math.sqrt(2 / 60), "W2": math.sqrt(2 / 80), "V": math.sqrt(2 / 90),
+                "A": 0.1 * math.sqrt(2 / 60),
+            },
+        ),
+        (MADE(60, (80,), hidden="tanh", rng=0), {"W1": 1 / math.sqrt(60), "V": 1 / math.sqrt(80)}),
+    ],
+)  # fmt: skip
+def test_initial_scales_keep_activations_of_order_one(model, scales):
+    drawn = {name for name, p in model.params.items() if p.ndim == 2}
+    assert set(scales) == drawn
+    for name, p in model.params.items():
+        if name in scales:
+            free = p[model.masks().get(name, np.ones(p.shape, bool))]
+            assert free.std() == pytest.approx(scales[name], rel=0.1), name
+        else:
+            assert (p == 0).all()
 
 
 def test_initial_parameters_come_from_rng(typical):

@@ -48,6 +48,11 @@ def test_a_fair_coin_is_one_bit_a_dim():
     assert score.standard_error == pytest.approx(0, abs=1e-14)
 
 
+def test_two_rows_have_a_standard_error():
+    error = evaluate(bits(3 / 4, 1 / 5), X[:2]).standard_error
+    assert error == pytest.approx(abs(NLL[0] - NLL[1]) / 2, rel=1e-12)
+
+
 def test_one_row_has_no_standard_error():
     score = evaluate(bits(3 / 4, 1 / 5), X[:1])
     assert score.nll == pytest.approx(NLL[0])

@@ -20,7 +20,6 @@ def start(name):
     global jax, jnp
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
-
     import jax.numpy as jnp
 
 

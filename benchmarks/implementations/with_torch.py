@@ -167,7 +167,8 @@ def step_task(masking, adam="fused"):
 
         def run(self):
             self.adam.zero_grad(set_to_none=True)
-            loss = mean_nll(made(self.p, self.x, self.masks if masking == "weights" else {}), self.x)
+            masks = self.masks if masking == "weights" else {}
+            loss = mean_nll(made(self.p, self.x, masks), self.x)
             loss.backward()
             if masking == "grads":
                 for k, M in self.masks.items():

@@ -20,6 +20,7 @@ from pyarsimple.checks.gradients import (
     generic_params,
 )
 from pyarsimple.checks.mistakes import known_mistakes
+from pyarsimple.checks.models import parameters
 from pyarsimple.checks.report import Cause, Item, Report
 from pyarsimple.checks.sampler import Fit, SamplerReport, check_sampler
 from pyarsimple.checks.suite import ModelReport, check_model
@@ -48,4 +49,5 @@ __all__ = [
     "explain",
     "generic_params",
     "known_mistakes",
+    "parameters",
 ]

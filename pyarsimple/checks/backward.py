@@ -118,8 +118,8 @@ def _linearity(forward: Forward, backward: Backward, params: Params, u: Array) -
             ]
         if not np.allclose(thrice[name], -3 * once[name], rtol=1e-6, atol=1e-9):
             text = (
-                f"the gradient of {name} is not proportional to the upstream gradient: something in "
-                "the backward pass clips, normalises or adds to it"
+                f"the gradient of {name} is not proportional to the upstream gradient: something "
+                "in the backward pass clips, normalises or adds to it"
             )
             return [Cause("not-linear", text, name, equation="backward(3 u) = 3 backward(u)")]
     return []

@@ -23,8 +23,8 @@ def of_inputs(params: Mapping[str, Array], hints: Hints) -> list[str]:
     zero = [k for k, p in params.items() if p.size and not p.any()]
     if zero:
         found.append(
-            f"all entries of {some(zero)} are zero: what they multiply is not tested, and rectifiers "
-            "may sit at their kink; check at generic_params(params)"
+            f"all entries of {some(zero)} are zero: what they multiply is not tested, and "
+            "rectifiers may sit at their kink; check at generic_params(params)"
         )
     same = [k for k, p in params.items() if p.size > 1 and p.any() and np.ptp(p) == 0]
     if same:
@@ -45,8 +45,8 @@ def _of_data(x: Array | None) -> list[str]:
     never = np.flatnonzero(~x.any(axis=0)).tolist()
     if never:
         found.append(
-            f"x is 0 in every row of column {some(never)}: weights from there have gradient 0, right "
-            "or wrong; use data in which each column takes several values"
+            f"x is 0 in every row of column {some(never)}: weights from there have gradient 0, "
+            "right or wrong; use data in which each column takes several values"
         )
     constant = [j for j in np.flatnonzero(np.ptp(x, axis=0) == 0).tolist() if j not in never]
     if constant and len(x) > 1:
@@ -84,14 +84,14 @@ def of_results(
             continue
         if array.resolution > 10 * tolerance:
             found.append(
-                f"{name}: rounding of the loss hides errors below {number(array.resolution)} of its "
-                "gradient; subtract what is constant from the loss, or use the complex step"
+                f"{name}: rounding of the loss hides errors below {number(array.resolution)} of "
+                "its gradient; subtract what is constant from the loss, or use the complex step"
             )
         dark += _dark_lines(name, evidence[name], hints)
     if dark:
         found.append(
-            f"a gradient of 0, or too small to be tested, in {'; '.join(dark)}: is there a column of "
-            "x that is never active, a dead or saturated unit, a weight that is never used?"
+            f"a gradient of 0, or too small to be tested, in {'; '.join(dark)}: is there a "
+            "column of x that is never active, a dead or saturated unit, a weight never used?"
         )
     return found
 

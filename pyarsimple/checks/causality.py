@@ -111,13 +111,12 @@ class AutoregressiveReport(Report):
 
     def summary(self) -> str:
         """How many dependences there are, and how many should be."""
-        return (
-            f"{int((self.matrix & self.wanted).sum())} of {int(self.wanted.sum())} dependences, {len(self.leaks)} leaks, "
-            f"{len(self.cuts)} cut paths"
-        )
+        seen, wanted = int((self.matrix & self.wanted).sum()), int(self.wanted.sum())
+        found = f"{seen} of {wanted} dependences"
+        return f"{found}, {len(self.leaks)} leaks, {len(self.cuts)} cut paths"
 
     def table(self) -> str:
-        """The matrix in letters, rows and columns in the order; for many variables the leaks only."""
+        """The matrix in letters, rows and columns in the order; if it is large, the leaks only."""
         D = len(self.order)
         lines = []
         if D <= 32:
@@ -287,8 +286,8 @@ def _square(dependencies: npt.ArrayLike, D: int) -> BoolArray:
     matrix = np.asarray(dependencies)
     if matrix.shape != (D, D) or matrix.dtype != np.bool_:
         raise ValueError(
-            f"dependencies must be boolean of shape ({D}, {D}), true at [i, j] where x_j reaches the "
-            f"conditional of x_i; got dtype {matrix.dtype} and shape {matrix.shape}"
+            f"dependencies must be boolean of shape ({D}, {D}), true at [i, j] where x_j reaches "
+            f"the conditional of x_i; got dtype {matrix.dtype} and shape {matrix.shape}"
         )
     return matrix
 
@@ -303,8 +302,10 @@ def _unsteady(watch: _Watcher, x: Array, base: Array) -> Cause | None:
     half = max(1, len(x) // 2)
     few = _Watcher(watch.function, watch.D, max(watch.tolerance, 1e-6))
     if len(x) > 1 and few.differ(base[:half], few(x[:half])).any():
-        text = "the conditionals of a row change when other rows are left out: batch normalisation, or "
-        return Cause("rows", text + "an average over the wrong axis?", "conditionals")
+        text = (
+            "the conditionals of a row change when other rows are left out: batch normalisation, "
+        )
+        return Cause("rows", text + "or an average over the wrong axis?", "conditionals")
     return None
 
 
@@ -345,9 +346,9 @@ def _all_later(
     """Change everything from each position on: some leaks show only when several change."""
     leaks = []
     leaking = {i for i, _ in known}
-    for i in order:
+    for i in order.tolist():
         forbidden = np.flatnonzero(~allowed[i])
-        if not len(forbidden) or int(i) in leaking:
+        if not len(forbidden) or i in leaking:
             continue
         changed = x.copy()
         changed[:, forbidden] = points.change(rng, x)[:, forbidden]
@@ -357,7 +358,7 @@ def _all_later(
         differ = watch.differ(base, watch(changed))
         if differ[:, i].any():
             n = int(np.flatnonzero(differ[:, i])[0])
-            leaks.append(_smallest(watch, int(i), x[n], changed[n]))
+            leaks.append(_smallest(watch, i, x[n], changed[n]))
     return leaks
 
 
@@ -370,8 +371,8 @@ def _smallest(watch: _Watcher, i: int, x: Array, changed: Array) -> Leak:
         if _pair_differs(watch, i, x, less)[0]:
             changed = less
     _, before, after = _pair_differs(watch, i, x, changed)
-    j = tuple(int(k) for k in np.flatnonzero(changed != x))
-    return Leak(i, j, x.copy(), changed, before.squeeze(), after.squeeze())
+    where = tuple(int(k) for k in np.flatnonzero(changed != x))
+    return Leak(i, where, x.copy(), changed, before.squeeze(), after.squeeze())
 
 
 def _pair_differs(watch: _Watcher, i: int, x: Array, y: Array) -> tuple[bool, Array, Array]:
@@ -418,7 +419,7 @@ def _why_leak(report: AutoregressiveReport) -> Cause:
     if report.found_order is not None:
         return Cause(
             "wrong-order", _which_order(report), "order", None,
-            "order[k] is the variable in position k; inverse(order)[i] is the position of variable i",
+            "order[k] is the variable in position k; inverse(order)[i] the position of variable i",
         )  # fmt: skip
     own = [leak for leak in report.leaks if leak.j == (leak.i,)]
     if len(own) == len(report.leaks):
@@ -431,7 +432,7 @@ def _why_leak(report: AutoregressiveReport) -> Cause:
             "no-mask", "everything depends on everything: there is no mask", "conditionals", index
         )
     pairs = [str((k.i, *k.j)) for k in report.leaks]
-    text = f"leaks in {len(pairs)} places, (conditional, variable): {some(pairs)}; {leak}"
+    text = f"looks ahead: x_j reaches the conditional of x_i for (i, j) = {some(pairs)}"
     return Cause(
         "leak", text, "conditionals", index, "p(x_i | x_<i): nothing of x_i, nothing later"
     )

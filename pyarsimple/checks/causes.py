@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyarsimple.checks.report import Cause, show_entry, some
+from pyarsimple.checks.misbehaviour import misshapen
+from pyarsimple.checks.report import Cause, some
 
 if TYPE_CHECKING:
     from pyarsimple.checks.gradients import _Loss
 
 Array = npt.NDArray[Any]
-
-#: Causes that make every comparison meaningless: nothing more is diagnosed after them.
-DECISIVE = frozenset({"params-modified", "random-loss", "accumulated", "params-ignored"})
 
 
 @dataclass
@@ -117,119 +115,6 @@ def _magnitude(other: Array, g: Array) -> float:
 
 Found = tuple[str, str, str]  # kind, text, equation
 
-# What is wrong with the function itself, whatever its numbers.
-
-
-def misbehaviour(
-    loss: _Loss, value: Any, answered: Mapping[str, Any], grads: dict[str, Array],
-    given: dict[str, Array],
-) -> list[Cause]:  # fmt: skip
-    """What is wrong with the answer before any of its numbers is compared."""
-    found = []
-    changed = [k for k, p in loss.params.items() if not np.array_equal(p, given[k])]
-    if changed:
-        found.append(
-            Cause(
-                "params-modified",
-                f"the call changed the parameters it was given ({some(changed)}): a mask or an "
-                "update written into them? Work on copies.",
-                changed[0], equation="W_masked = W * M, not W *= M",
-            )
-        )  # fmt: skip
-    if not np.isfinite(value):
-        found.append(Cause("not-finite", f"the loss is {value}: log of 0, or an overflow?"))
-        return found
-    if np.asarray(value).dtype in (np.float32, np.float16):
-        found.append(_float32("the loss"))
-    for name, p in loss.params.items():
-        found += _misshapen(name, p, answered, grads)
-    return found + _unsteady(loss, value, grads) + _ignored(loss, value, grads)
-
-
-def _float32(what: str) -> Cause:
-    return Cause(
-        "float32",
-        f"{what} is float32, though the parameters are float64: something inside converts, and "
-        "leaves seven digits; use float64 throughout for the check",
-    )
-
-
-def _misshapen(
-    name: str, p: Array, answered: Mapping[str, Any], grads: dict[str, Array]
-) -> list[Cause]:
-    """A gradient that is missing, of the wrong shape or type, or not finite."""
-    if name not in grads:
-        others = [
-            k for k in grads if k in (f"d{name}", f"d_{name}", f"{name}_grad", f"grad_{name}")
-        ]
-        hint = f"; is it the one called {others[0]!r}?" if others else ""
-        kind = "bias" if p.ndim <= 1 else "weight"
-        return [
-            Cause(
-                "forgotten",
-                f"there is no gradient for {name}: the {kind} was forgotten{hint}",
-                name,
-            )
-        ]
-    shape = grads[name].shape
-    if shape != p.shape:
-        turned = shape == p.shape[::-1]
-        text = f"the gradient of {name} has shape {shape}, {name} itself {p.shape}"
-        text += ": transposed" if turned else "; a sum over the rows forgotten, or one too many?"
-        equation = "d(a @ W) / dW gives a.T @ d, of the shape of W" if turned else ""
-        return [Cause("transposed" if turned else "shape", text, name, None, equation)]
-    if not np.isfinite(grads[name]).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(grads[name]))[0])
-        text = f"the gradient of {name} is {grads[name][index]} at {show_entry(name, index)}"
-        return [Cause("not-finite", f"{text}: 0/0, log of 0 or an overflow?", name, index)]
-    if np.asarray(answered[name]).dtype in (np.float32, np.float16):
-        return [_float32(f"the gradient of {name}")]
-    return []
-
-
-def usable(params: Mapping[str, Array], grads: Mapping[str, Array]) -> list[str]:
-    """The arrays whose gradients can be compared at all."""
-    return [
-        k for k, p in params.items()
-        if k in grads and grads[k].shape == p.shape and np.isfinite(grads[k]).all()
-    ]  # fmt: skip
-
-
-def _unsteady(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
-    """A second call that does not answer as the first did."""
-    again, second = loss.call({k: p.copy() for k, p in loss.params.items()})
-    if abs(again - value) > 1e-10 * max(abs(value), abs(again)):
-        return [
-            Cause(
-                "random-loss",
-                f"two calls with the same parameters gave the losses {value:.12g} and {again:.12g}: "
-                "fix what is random (dropout, an order, a batch) for the check, and keep no state",
-            )
-        ]
-    for name in usable(loss.params, grads):
-        first, then = grads[name], np.asarray(second[name])
-        if not np.allclose(first, then, rtol=1e-6, atol=1e-9 * float(np.linalg.norm(first))):
-            twice = np.allclose(then, 2 * first, rtol=1e-6, atol=0)
-            text = f"a second call with the same parameters gave another gradient of {name}"
-            if twice:
-                text += (
-                    ", twice as large: it is added to the one of the call before; start from zeros"
-                )
-            return [Cause("accumulated", text, name, equation=f"d{name} = zeros_like({name})")]
-    return []
-
-
-def _ignored(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
-    """A loss that does not look at the parameters that it is given."""
-    rng = np.random.default_rng(0)
-    moved = {k: p + loss.sizes[k] * rng.uniform(0.1, 1, p.shape) for k, p in loss.params.items()}
-    if loss.at(moved) != value or not any(g.any() for g in grads.values()):
-        return []
-    text = (
-        "the loss does not change with the parameters: does the function read the ones it is given?"
-    )
-    return [Cause("params-ignored", text)]
-
 
 def explain(
     name: str,
@@ -267,7 +152,7 @@ def explain(
         None if the two agree.
     """
     A, g = np.asarray(analytic, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    wrong_form = _misshapen(name, g, {name: analytic}, {name: A})
+    wrong_form = misshapen(name, g, {name: analytic}, {name: A})
     if wrong_form:
         return wrong_form[0]
     allowed = tolerance * max(float(np.linalg.norm(A)), float(np.linalg.norm(g)))
@@ -387,7 +272,9 @@ def _clipped_together(wrong: list[Evidence], everything: Mapping[str, Evidence])
         return None
     if not all(_is(r or 0, ratios[0]) for r in ratios):
         return None
-    text = f"all arrays are {ratios[0]:.6g} times the right ones, and their norm together is {total:.6g}"
+    text = (
+        f"all arrays are {ratios[0]:.6g} times the right ones, their norm together is {total:.6g}"
+    )
     return "clipped", f"{text}: clipped to that norm", "clip in the optimiser, not in the gradient"
 
 
@@ -408,7 +295,7 @@ def _upstream(e: Evidence, hints: Hints) -> Found | None:
         return None
     if np.abs(u.sum(axis=0)[[k[0] for k in e.index]] - e.g).max() > e.near:
         return None
-    text = f"all entries are {e.A.flat[0]:.6g}: the upstream gradient is ignored, as if it were all ones"
+    text = f"all entries are {e.A.flat[0]:.6g}: upstream is ignored, as if it were all ones"
     return "upstream", text, "db = d_outputs.sum(axis=0)"
 
 
@@ -450,8 +337,8 @@ def _mask(e: Evidence, hints: Hints) -> Found | None:
     if np.any(e.g[e.wrong]) or not e.wrong.any() or e.wrong.all():
         return None
     text = (
-        f"{int(e.wrong.sum())} entries on which the loss does not depend have a gradient, all others "
-        "are right: a mask is missing in the backward pass"
+        f"{int(e.wrong.sum())} entries on which the loss does not depend have a gradient, all "
+        "others are right: a mask is missing in the backward pass"
     )
     return "mask", text, "dW = where(M, x.T @ d_a, 0)"
 
@@ -496,7 +383,7 @@ def _one_term_a_row(index: list[tuple[int, ...]], a: Array, T: Array, near: floa
 
 
 def _only(which: str, hints: Hints, i: int) -> str:
-    return f"of the sum over variables only one contribution is there, {which}: only the last step kept"
+    return f"of the sum over variables only one step is there, {which}: = where += is meant"
 
 
 def _slopes_of_terms(e: Evidence, index: tuple[int, ...], loss: _Loss, hints: Hints) -> Array:
@@ -517,7 +404,7 @@ def _by_position(D: int, hints: Hints) -> list[int]:
 
 
 def _place(i: int, hints: Hints) -> str:
-    """ ", the first of the order," and the like."""
+    """Where in the order variable i is, if that is the first or the last place."""
     D = hints.dims
     kind = _first_or_last(i, D, hints) if D is not None else "one-row"
     return {"first": ", the first of the order,", "last": ", the last of the order,"}.get(kind, "")
@@ -568,8 +455,8 @@ def _slope(e: Evidence) -> Found | None:
     middle = float(np.median(ratio))
     most = np.quantile(ratio, [0.1, 0.9])
     if middle > 3.3 and most[0] > 1:
-        text = f"about {middle:.2g} times too large, by factors that vary: the derivative of a sigmoid "
-        return "slope", text + "(at most 1/4) is missing?", "d_a = d_h * h * (1 - h)"
+        text = f"about {middle:.2g} times too large, by factors that vary: the derivative of a "
+        return "slope", text + "sigmoid (at most 1/4) is missing?", "d_a = d_h * h * (1 - h)"
     if middle > 1.05 and most[0] > 0.99:
         text = (
             f"about {middle:.2g} times too large, by factors that vary: the derivative of a hidden "

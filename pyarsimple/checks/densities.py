@@ -139,7 +139,8 @@ def _enumerate(s: Subject, report: NormalizedReport, tolerance: float) -> None:
             )
             return
     text = f"the probabilities of all rows sum to {total:.6g}"
-    text += ": averaged logits or logarithms where probabilities are meant, or a conditional that looks ahead?"
+    text += ": averaged logits or logarithms where probabilities are meant, or a conditional that "
+    text += "looks ahead?"
     report.causes.append(Cause("not-normalized", text, "log_prob", None, "sum_x p(x) = 1"))
 
 
@@ -173,17 +174,17 @@ def _each_conditional(
             sums[:, i] = integrate_line(density, contexts[:, i])
     if not isinstance(s.points, Discrete):
         tolerance = max(tolerance, 1e-6)
-    row, i = np.unravel_index(
-        int(np.argmax(np.nan_to_num(np.abs(sums - 1), nan=np.inf))), sums.shape
+    error = np.nan_to_num(np.abs(sums - 1), nan=np.inf)
+    row, worst = (int(k) for k in np.unravel_index(int(np.argmax(error)), sums.shape))
+    item = judged(
+        f"each conditional, worst: variable {worst}", float(sums[row, worst]), 1.0, tolerance
     )
-    name = f"each conditional, worst: variable {i}"
-    report.items.append(judged(name, float(sums[row, i]), 1.0, tolerance))
-    if report.items[-1].verdict == WRONG:
-        bad = np.flatnonzero((~(np.abs(sums - 1) <= tolerance)).any(axis=0)).tolist()
+    report.items.append(item)
+    if item.verdict == WRONG:
+        bad = np.flatnonzero((error > tolerance).any(axis=0)).tolist()
         text = f"the conditionals of {len(bad)} of {s.D} variables do not sum to one: "
-        text += f"that of variable {i} sums to {sums[row, i]:.6g}"
-        cause = Cause("conditional", text, "log_conditionals", (int(row), int(i)))
-        report.causes.append(cause)
+        text += f"that of variable {worst} sums to {sums[row, worst]:.6g}"
+        report.causes.append(Cause("conditional", text, "log_conditionals", (row, worst)))
 
 
 def _density_of(s: Subject, contexts: Array, i: int) -> Callable[[float], Array]:
@@ -277,8 +278,8 @@ def check_consistent(
 ) -> ConsistencyReport:
     """Check that the views of one density agree, and that looking at it does not change it.
 
-    Parallel equals sequential, the loss is -mean(log_prob), a row does not depend on the rows beside
-    it, the conditionals add up, a second call answers as the first, and parameters and x are
+    Parallel equals sequential, the loss is -mean(log_prob), a row does not depend on the rows
+    beside it, the conditionals add up, a second call answers as the first, and parameters and x are
     bit-identical afterwards. What the model does not have is listed as skipped.
 
     Parameters
@@ -369,8 +370,12 @@ def _loss_is_mean(
     log_p = call(s.log_prob, x, (len(x),), "log_prob")
     loss, wanted = float(s.loss(x.copy())), -float(log_p.mean())
     ratio = loss / wanted if wanted else 0.0
-    known = {"the sum over rows": len(x), "a mean over variables too": 1 / s.D, "its negative": -1.0,
-             "in bits": 1 / np.log(2)}  # fmt: skip
+    known = {
+        "the sum over rows": float(len(x)),
+        "a mean over variables too": 1 / s.D,
+        "its negative": -1.0,
+        "in bits": 1 / np.log(2),
+    }
     fits = [what for what, r in known.items() if r != 1 and abs(ratio - r) < 1e-6 * abs(r)]
     text = "the loss is not -mean(log_prob)" + (f": it is {fits[0]}" if fits else "")
     cause = Cause("loss", text, "loss", None, "loss = -log_prob(x).mean()")

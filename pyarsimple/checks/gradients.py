@@ -1,4 +1,4 @@
-"""Is this gradient the gradient of that loss? And if it is not: where, and why?
+"""Whether a gradient is the gradient of a loss; and if it is not: where, and why.
 
 The referee is the difference quotient (see `differences`). Random directions come first: one that
 moves every entry of an array tests all of them at once. Then single entries: all of a small array;
@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pyarsimple.checks import blindness, causes
+from pyarsimple.checks import blindness, causes, misbehaviour
 from pyarsimple.checks.causes import Evidence, Suspect
 from pyarsimple.checks.differences import best_slope, central, has_kink, measure_noise
-from pyarsimple.checks.report import KINK, OK, WRONG, Cause, Report, number
+from pyarsimple.checks.report import KINK, OK, WRONG, Report, number
 from pyarsimple.reports import fit_name, table
 
 if TYPE_CHECKING:
@@ -138,8 +139,8 @@ def generic_params(params: Params, *, rng: Any = 0) -> dict[str, Array]:
     Returns
     -------
     dict of str to ndarray of float64
-        Of either sign, between 0.1 and 0.9 in size (0.4 in vectors), and smaller in wide matrices, so
-        that no unit saturates.
+        Of either sign, between 0.1 and 0.9 in size (0.4 in vectors), and smaller in wide matrices,
+        so that no unit saturates.
     """
     rng = np.random.default_rng(rng)
     result = {}
@@ -217,9 +218,8 @@ def entries_to_check(
     n = int(np.prod(shape))
     if n <= most:
         return list(np.ndindex(shape))
-    chosen = {int(k) for k in np.linspace(0, n - 1, 1 + most // 2) if k < n}
-    edges = np.cumsum([0, *np.diff(np.linspace(0, n, 1 + most // 2).astype(int))])
-    chosen = {int(rng.integers(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a}
+    edges = np.linspace(0, n, 1 + most // 2).astype(int).tolist()
+    chosen = {int(rng.integers(a, b)) for a, b in pairwise(edges) if b > a}
     per_border = max(1, most // (4 * max(1, len(shape))))
     for axis, size in enumerate(shape):
         for end in (0, size - 1):
@@ -352,7 +352,7 @@ class _Numeric:
         return slope.value, slope.uncertainty
 
     def locate(self) -> tuple[int, ...]:
-        """The entry that is most wrong, by halving: which half of the entries is wrong by more?"""
+        """The entry that is most wrong, by halving: the half that is wrong by more, and so on."""
         flat = np.arange(self.A.size)
         while len(flat) > 1:
             halves = np.array_split(flat, 2)
@@ -428,9 +428,9 @@ def check_gradients(
     Parameters
     ----------
     loss_and_grads : callable or model
-        ``loss_and_grads(params) -> (loss, grads)``: a number, and a dict with the keys and shapes of
-        ``params``. It gets copies. A model with ``params`` and ``nll_and_grads(x)`` will do as well:
-        then ``x`` must be given, and everything below that can be read from a model is.
+        ``loss_and_grads(params) -> (loss, grads)``: a number, and a dict with the keys and shapes
+        of ``params``. It gets copies. A model with ``params`` and ``nll_and_grads(x)`` will do as
+        well: then ``x`` must be given, and everything below that can be read from a model is.
     params : dict of str to ndarray of float64
         The point at which to check; of a model, its own parameters unless given. See
         `generic_params` for a point where nothing hides.
@@ -508,9 +508,9 @@ def check_params(params: Params | None) -> dict[str, Array]:
         p = np.asarray(value)
         if p.dtype != np.float64:
             raise TypeError(
-                f"params[{name!r}] must be float64, got {p.dtype}: a difference quotient loses half "
-                "of the digits, and float32 has seven; convert all parameters (and the data) with "
-                ".astype('float64') for the check"
+                f"params[{name!r}] must be float64, got {p.dtype}: a difference quotient loses "
+                "half of the digits, and float32 has seven; convert all parameters (and the "
+                "data) with .astype('float64') for the check"
             )
         if not np.isfinite(p).all():
             raise ValueError(f"params[{name!r}] holds NaN or infinity: check at finite parameters")
@@ -527,17 +527,17 @@ def _check(checker: _Checker, hints: causes.Hints) -> GradientReport:
     grads = {
         k: np.array(g, dtype=np.float64 if np.isrealobj(g) else None) for k, g in answered.items()
     }
-    report.causes += causes.misbehaviour(loss, value, answered, grads, given)
+    report.causes += misbehaviour.of_function(loss, value, answered, grads, given)
     report.warnings += blindness.of_inputs(loss.params, hints)
     if not np.isfinite(value):
         return report
-    usable = causes.usable(loss.params, grads)
+    usable = misbehaviour.usable(loss.params, grads)
     for name in usable:
         result, evidence = checker.array(loss.params, name, grads[name])
         report.arrays[name], report.evidence[name] = result, evidence
     _excuse_kinks(checker, report)
     wrong = [report.evidence[k] for k, a in report.arrays.items() if a.verdict == WRONG]
-    if wrong and not any(c.kind in causes.DECISIVE for c in report.causes):
+    if wrong and not any(c.kind in misbehaviour.DECISIVE for c in report.causes):
         report.causes += causes.diagnose(wrong, report.evidence, loss, hints)
     report.causes += causes.masked(grads, hints)
     report.warnings += blindness.of_results(

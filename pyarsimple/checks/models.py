@@ -44,7 +44,15 @@ def equations(model: Any) -> dict[str, str]:
 
 @contextmanager
 def parameters(model: Any, params: Params) -> Iterator[None]:
-    """Let the model have other parameters for a while, in its own live arrays."""
+    """Let a model have other parameters for the body of a ``with`` statement.
+
+    Parameters
+    ----------
+    model : model
+        Anything with ``params``, a dict of live arrays, which are written to, and restored.
+    params : dict of str to ndarray
+        Of some or all arrays.
+    """
     before = {name: p.copy() for name, p in model.params.items()}
     try:
         for name, p in params.items():
@@ -104,7 +112,8 @@ def gradient_problem(model: Any, params: Params | None, x: npt.ArrayLike | None)
 
     def terms(moved: dict[str, Array]) -> Array:
         with parameters(model, moved):
-            return -np.asarray(model.log_conditionals(x), np.float64).mean(axis=0)
+            log_p: Array = np.asarray(model.log_conditionals(x), np.float64)
+            return np.asarray(-log_p.mean(axis=0))
 
     if hasattr(model, "log_conditionals"):
         common["terms"] = terms

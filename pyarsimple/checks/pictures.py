@@ -98,7 +98,7 @@ def _tidy(ax: Axes, report: Any) -> None:
 
 
 def counts(report: SamplerReport) -> Figure:
-    """Standardised differences of counts: a sampler that is right leaves a standard normal cloud."""
+    """Standardised differences of counts: a sampler that is right leaves a standard normal."""
     figure = new_figure(6.4, 3.6)
     ax = figure.subplots()
     for fit in report.fits.values():

@@ -49,7 +49,8 @@ class Discrete:
     def index(self, x: Array) -> Array:
         """The place of each row of x in `enumerate`."""
         columns = tuple(np.asarray(x).astype(np.intp).T)
-        return np.ravel_multi_index(columns, tuple(self.counts))
+        place: Array = np.ravel_multi_index(columns, tuple(self.counts))
+        return place
 
     def contains(self, x: Array) -> bool:
         """Whether every entry of x is one of the values."""

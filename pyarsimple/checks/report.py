@@ -1,4 +1,4 @@
-"""What a check returns: a report that is printed, drawn, stored as JSON, and true if all is well."""
+"""What a check returns: a report, to be printed, drawn or stored, and true if all is well."""
 
 from __future__ import annotations
 

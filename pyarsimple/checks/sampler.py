@@ -1,4 +1,4 @@
-"""Do the samples come from the density that the model claims?"""
+"""Whether samples come from the density that the model claims."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ class SamplerReport(ItemReport):
         """The p-value and the power."""
         worst = min((fit.p_value for fit in self.fits.values()), default=float("nan"))
         return (
-            f"{self.n} samples, smallest p-value {worst:.2g} (rejected below {self.alpha:.0e} in all); "
-            f"power: probabilities off by {100 * self.distance:.2g}% (root mean square) would be "
-            "noticed 99 times in 100"
+            f"{self.n} samples, smallest p-value {worst:.2g} (rejected below {self.alpha:.0e} in "
+            f"all); power: probabilities off by {100 * self.distance:.2g}% (root mean square) would "
+            "be noticed 99 times in 100"
         )
 
     def plot(self) -> Figure:
@@ -207,8 +207,8 @@ def _draw(s: Subject, report: SamplerReport, n: int, rng: np.random.Generator) -
     form = not isinstance(s.points, Discrete) or s.points.contains(x)
     report.items.append(Item("values are possible ones", None, None, None, OK if form else WRONG))
     if not form:
-        text = f"samples hold {x[~np.isin(x, np.arange(int(s.points.counts.max())))][:1]}"  # type: ignore[union-attr]
-        report.causes.append(Cause("values", f"{text}, which is none of the values", "sample"))
+        text = f"samples between {x.min():g} and {x.max():g} are not all possible values"
+        report.causes.append(Cause("values", text, "sample"))
         return None
     again = np.asarray(s.sample(n, rng))
     fresh = n * s.D < 32 or not np.array_equal(x, again) or not len(np.unique(x[:, 0])) > 1
@@ -282,7 +282,8 @@ def _why(s: Subject, x: Array, p: Array, fit: Fit) -> Cause:
             "independent", text, "sample", None, "x_i ~ p(x_i | x_<i), with the x_<i drawn"
         )
     k = int(np.argmax((fit.observed - fit.expected) ** 2 / fit.expected)) if fit.dof > 1 else 0
-    text = f"the samples do not fit: a cell expected {fit.expected[k]:.1f} times came {fit.observed[k]:.0f} times"
+    text = f"the samples do not fit: a cell that should come {fit.expected[k]:.1f} times came "
+    text += f"{fit.observed[k]:.0f} times"
     return Cause(
         "sampler", text, "sample", None, "x_i ~ p(x_i | x_<i), in the order, each from its own"
     )
@@ -324,7 +325,7 @@ def _rank(s: Subject, report: SamplerReport, x: Array, rng: np.random.Generator)
             )
         )
         if wrong and not report.causes:
-            text = f"the samples of variable {where} do not follow p(x_{where} | x_<{where}) of the model"
+            text = f"the samples of variable {where} do not follow p(x_{where} | x_<{where})"
             equation = "x_i ~ p(x_i | x_<i), in the order, with the x_<i that were drawn"
             report.causes.append(Cause("sampler", text, "sample", (where,), equation))
 

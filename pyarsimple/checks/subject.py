@@ -21,9 +21,9 @@ Function = Callable[..., Any]
 class Subject:
     """Functions of one density over D variables; those that are not there are None.
 
-    log_prob(x) -> (N,); log_conditionals(x) -> (N, D), log p(x_i | x_<i); outputs(x) -> (N, D, ...),
-    what is said of x_i given x_<i; sample(n, rng) -> (n, D); loss(x) -> float; start(n) -> state, the
-    sequential view.
+    log_prob(x) -> (N,); log_conditionals(x) -> (N, D), log p(x_i | x_<i); outputs(x) -> (N, D, ..),
+    what is said of x_i given x_<i; sample(n, rng) -> (n, D); loss(x) -> float; start(n) -> state,
+    the sequential view.
     """
 
     D: int

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple.autoregressive import State
+
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 Case = tuple[Any, ...]
@@ -92,9 +94,10 @@ class Function:
         size = np.linalg.norm(b) if self.by_norm else np.abs(b)
         with np.errstate(invalid="ignore"):
             error = np.where(a == b, 0.0, np.abs(a - b))  # equal infinities are equal
+            error = np.where(np.isnan(error), np.inf, error)
             allowed = np.broadcast_to(self.atol + self.rtol * size, error.shape)
-            ratio = np.divide(error, allowed, out=np.zeros_like(error), where=error > 0)
-        return np.where(np.isnan(ratio), np.inf, ratio)
+        with np.errstate(divide="ignore"):
+            return np.divide(error, allowed, out=np.zeros_like(error), where=error > 0)
 
 
 @dataclass
@@ -205,10 +208,17 @@ def describe_exception(error: BaseException, path: str) -> tuple[str, list[str],
     if isinstance(error, InputRead):
         return "the code reads standard input", where, "nobody answers input() here: remove it"
     message = f"{type(error).__name__}: {error}".split("\n")[0]
-    return message, where, _WHY.get(type(error).__name__, "")
+    return message, where, next((why for sign, why in _WHY.items() if sign in message), "")
 
 
+#: What stands in the message of an exception, and what that usually means.
 _WHY = {
+    "truth value of an array": "if and max() take single numbers: use np.where and np.maximum",
+    "0-dimensional arrays": "functions of math take single numbers: use those of NumPy",
+    "size-1 arrays": "functions of math take single numbers: use those of NumPy",
+    "matmul:": "the inner axes of a matrix product must be equal: which factor is transposed?",
+    "not aligned": "the inner axes of a matrix product must be equal: which factor is transposed?",
+    "broadcast": "shapes that do not go together: write the shape of each array beside its line",
     "NameError": "a name that is not defined in the file: misspelt, or not imported",
     "UnboundLocalError": "a name that is used before a value was given to it",
     "IndexError": "an index runs over the end: is the loop over positions or over variables?",
@@ -319,6 +329,9 @@ def show_case(arguments: Sequence[str], case: Case) -> list[str]:
         if isinstance(value, list) and value and all(isinstance(v, np.ndarray) for v in value):
             for k, entry in enumerate(value):
                 lines += show(f"{name}[{k}]", entry)
+        elif isinstance(value, State):
+            for key in ("order", "W", "logits"):
+                lines += show(f"{name}.{key}", getattr(value, key))
         elif value is None or isinstance(value, (np.ndarray, int, float, str, list)):
             lines += show(name, value)
     return lines

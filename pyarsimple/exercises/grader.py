@@ -126,9 +126,13 @@ class StageResult:
         text = f"  {self.title.ljust(width)}  {self.status.ljust(8)}  {self.remark}"
         return text.rstrip() if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
 
-    def detail(self) -> str:
-        """The example and the cause."""
+    def detail(self, width: int = 0) -> str:
+        """What stands beneath the line: what did not fit into it, the example and the cause."""
         lines = []
+        if self.line(width).endswith("..."):
+            lines += textwrap.wrap(
+                self.remark, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 8
+            )
         example = list(self.example)
         if example and example[0].startswith("line "):
             lines.append(f"      {example.pop(0)}"[:WIDTH])
@@ -176,7 +180,7 @@ class Grade:
         lines = [f"{self.exercise}: {self.title}", ""]
         for stage in self.stages:
             lines.append(stage.line(width))
-            detail = stage.detail()
+            detail = stage.detail(width)
             if detail:
                 lines += ["", detail, ""]
         lines += [] if lines[-1] == "" else [""]

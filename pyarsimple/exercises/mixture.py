@@ -125,9 +125,9 @@ def _wrong(log_w: Array, mean: Array, log_s: Array, x: Array, **how: Any) -> tup
         d_log_w = -r / w
     d_mean = -r * z / (1 if how.get("no_s") else s) * (-1 if how.get("sign") else 1)
     d_log_s = r * (1 - z**2) * (-1 if how.get("sign") else 1)
-    if how.get("log_s") == "by_s":
+    if how.get("width") == "by_s":
         d_log_s = d_log_s / s
-    if how.get("log_s") == "no_one":
+    if how.get("width") == "no_one":
         d_log_s = -r * z**2
     return d_log_w, d_mean, d_log_s
 
@@ -161,9 +161,9 @@ GRADIENT = Function(
         "this is the derivative by w itself, not by log_w": _suspect(only=0, w="by_w"),
         "1/s is missing: z = (x - mean) / s changes with mean by -1/s": _suspect(only=1, no_s=True),
         "this is the derivative by s, not by log_s: multiply it by s":
-            _suspect(only=2, log_s="by_s"),
+            _suspect(only=2, width="by_s"),
         "the width in front of the bell is forgotten: 1/s adds the 1 in 1 - z**2":
-            _suspect(only=2, log_s="no_one"),
+            _suspect(only=2, width="no_one"),
     },
     rtol=1e-10, atol=1e-13,
 )  # fmt: skip

@@ -194,7 +194,7 @@ def _fvsbn(rng: Rng, size: Size) -> tuple[Array, Array]:
 
 def _uniforms(rng: Rng, size: Size) -> Array:
     u = rng.random((size.N, size.D))
-    return np.round(0.05 + 0.9 * u, 1) if size.plain else u
+    return np.round(0.1 + 0.8 * u, 1) + 0.02 if size.plain else u  # never exactly p = 1/2
 
 
 def _known_first(rng: Rng, size: Size, order: Array, n_known: int) -> Array:
@@ -223,7 +223,7 @@ def _filled(
         to = {"positions": k, "inverse": int(orders.inverse(order)[k])}.get(how.get("to", ""), i)
         if k >= (0 if how.get("redraw") else n_known):
             z = state.outputs()
-            u = uniforms[:, k if how.get("u") else i]
+            u = uniforms[:, k if how.get("u") else to]
             p = z if how.get("logits") else sigmoid(z)
             u = np.full_like(u, 0.5) if how.get("likeliest") else u
             u = u[:1] if how.get("shared") else u

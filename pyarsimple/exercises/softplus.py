@@ -91,6 +91,8 @@ def _cases(rng: Rng) -> Iterator[Case]:
     yield (np.array([0.5]),)
     yield (np.array([-0.5]),)
     yield (np.array([-2.0, 2.0]),)
+    yield (np.array([21.0]),)
+    yield (np.array([-21.0]),)
     yield (rng.normal(0, 3, (2, 3)),)
     yield (np.linspace(-25, 25, 11) + rng.normal(0, 0.1, 11),)
 

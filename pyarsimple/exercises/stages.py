@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from pyarsimple.exercises.answers import (
     Outcome,
     Wrong,
     by_name,
+    check_form,
     show,
     show_case,
     watched,
@@ -99,7 +100,12 @@ def _example(function: Function, outcome: Outcome, name: str) -> list[str]:
         got, wanted = outcome.got[key], outcome.wanted[key]
         if got is None or wanted is None or function.excess(got, wanted).max(initial=0) <= 1:
             continue
-        lines += show(f"your {key}", got) + show(f"true {key}", wanted)
+        yours, true = show(f"your {key}", got), show(f"true {key}", wanted)
+        lines += yours + true
+        if len(yours) > 2 or np.allclose(got, wanted, rtol=1e-3, atol=0):
+            worst = np.unravel_index(np.argmax(function.excess(got, wanted)), got.shape)
+            place = ", ".join(map(str, worst))
+            lines.append(f"at [{place}]: yours {got[worst]:.16g}, true {wanted[worst]:.16g}")
     return lines
 
 
@@ -129,14 +135,23 @@ def _has_done(
             warnings.simplefilter("ignore")
             made = by_name(function.returns, suspect(*copy.deepcopy(outcome.case)))
         for key in _parts(outcome.wanted, name):
-            a, b = outcome.got[key], made.get(key)
-            if a is None and b is None and outcome.wanted[key] is None:
+            a, b, wanted = outcome.got[key], made.get(key), outcome.wanted[key]
+            if wanted is None:
                 continue
-            if a is None or b is None or a.shape != b.shape:
-                return False
-            if not np.allclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True):
+            if a is None or b is None or not _alike(function, a, b, wanted):
                 return False
     return True
+
+
+def _alike(function: Function, a: Array, b: Array, wanted: Array) -> bool:
+    """Whether a is b, as far as that can be told where wanted was asked for."""
+    if a.shape != b.shape:
+        return False
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        error = np.nanmax(np.abs(a - wanted), initial=0)
+        near = (a == b) | (np.abs(a - b) <= 1e-3 * error) | (np.isnan(a) & np.isnan(b))
+    return bool(near.all()) or function.close(a, b)
 
 
 def what_is_seen(function: Function, outcome: Outcome, name: str, got: Array, wanted: Array) -> str:
@@ -167,29 +182,48 @@ def extremes(function: Function, cases: Iterable[Case], points: float, group: st
     cases = list(cases)
 
     def judge(answer: Answer) -> str:
+        inexact: list[tuple[float, Wrong]] = []
+        loud: list[Wrong] = []
         for case in cases:
-            wanted = by_name(function.returns, function.definition(*copy.deepcopy(case)))
             example = show_case(function.arguments, case)
+            wanted = by_name(function.returns, function.definition(*copy.deepcopy(case)))
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                got = by_name(function.returns, _call_loudly(answer, function, case))
-            for key, array in wanted.items():
-                value = got[key]
-                if array is None or value is None or value.shape != array.shape:
-                    raise Wrong(f"{key} has another shape here", example)
-                if function.excess(value, array).max(initial=0) > 1:
-                    lines = example + show(f"your {key}", value) + show(f"true {key}", array)
-                    raise Wrong("not exact here", lines, _why_extreme(value, array))
-            if caught:
-                raise Wrong(
-                    f"warns: {caught[0].message}",
-                    example,
-                    "exp() of a large number is computed, even if np.where drops it afterwards: "
-                    "take exp of -abs(z) only",
-                )
-        return "exact and silent for arguments up to 1000"
+                result = _call_loudly(answer, function, case)
+            inexact += _inexact(check_form(function, result, wanted), wanted, function, example)
+            loud += [Wrong(f"warns: {w.message}", example, _WHY_LOUD) for w in caught[:1]]
+        if inexact:
+            raise max(inexact, key=lambda pair: pair[0])[1]
+        if loud:
+            raise loud[0]
+        return "exact and silent for large arguments too"
 
     return Stage("extremes", points, judge, group=group)
+
+
+_WHY_LOUD = (
+    "exp() of a large number is computed, even if np.where drops it afterwards: take exp() of "
+    "numbers that are never positive only"
+)
+
+
+def _inexact(
+    got: Mapping[str, Array | None],
+    wanted: Mapping[str, Array | None],
+    function: Function,
+    example: Sequence[str],
+) -> list[tuple[float, Wrong]]:
+    """What is wrong, and how badly."""
+    found = []
+    for key, array in wanted.items():
+        value = got[key]
+        if array is None or value is None or function.excess(value, array).max(initial=0) <= 1:
+            continue
+        lines = [*example, *show(f"your {key}", value), *show(f"true {key}", array)]
+        error = float(np.abs(value - array).max())
+        badness = math.inf if math.isnan(error) else error
+        found.append((badness, Wrong("not exact here", lines, _why_extreme(value, array))))
+    return found
 
 
 def _call_loudly(answer: Answer, function: Function, case: Case) -> Any:
@@ -203,7 +237,9 @@ def _why_extreme(got: Array, wanted: Array) -> str:
     if np.isinf(got).any():
         return "log(0), or exp() of a large number: rewrite with exp(-abs(z)) and log1p"
     if np.any((got == 0) & (wanted != 0)):
-        return "1 + exp(-z), or p, is rounded to exactly 1, and its log is 0: use log1p, or softplus"
+        return (
+            "1 + exp(-z), or p, is rounded to exactly 1, and its log is 0: use log1p, or softplus"
+        )
     return "a probability is clipped, or digits are lost in 1 + exp(-z): use log1p, do not clip"
 
 

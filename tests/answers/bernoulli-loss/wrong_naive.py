@@ -1,4 +1,4 @@
-# cause: is rounded to exactly 1
+# cause: log(0)
 import numpy as np
 
 from pyarsimple.conditionals import sigmoid

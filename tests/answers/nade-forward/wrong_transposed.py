@@ -1,4 +1,4 @@
-# cause: V
+# cause: logits is transposed
 import numpy as np
 
 from pyarsimple.conditionals import sigmoid

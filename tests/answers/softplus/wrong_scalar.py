@@ -1,4 +1,4 @@
-# cause: truth value
+# cause: functions of math take single numbers
 import math
 
 EXERCISE = "softplus"

@@ -1,0 +1,130 @@
+"""What is wrong with a function under test before any of its numbers is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple.checks.report import Cause, show_entry, some
+
+if TYPE_CHECKING:
+    from pyarsimple.checks.gradients import _Loss
+
+Array = npt.NDArray[Any]
+
+#: Causes that make every comparison meaningless: nothing more is diagnosed after them.
+DECISIVE = frozenset({"params-modified", "random-loss", "accumulated", "params-ignored"})
+
+
+def of_function(
+    loss: _Loss, value: Any, answered: Mapping[str, Any], grads: dict[str, Array],
+    given: dict[str, Array],
+) -> list[Cause]:  # fmt: skip
+    """What is wrong with the answer before any of its numbers is compared."""
+    found = []
+    changed = [k for k, p in loss.params.items() if not np.array_equal(p, given[k])]
+    if changed:
+        found.append(
+            Cause(
+                "params-modified",
+                f"the call changed the parameters it was given ({some(changed)}): a mask or an "
+                "update written into them? Work on copies.",
+                changed[0], equation="W_masked = W * M, not W *= M",
+            )
+        )  # fmt: skip
+    if not np.isfinite(value):
+        found.append(Cause("not-finite", f"the loss is {value}: log of 0, or an overflow?"))
+        return found
+    if np.asarray(value).dtype in (np.float32, np.float16):
+        found.append(_float32("the loss"))
+    for name, p in loss.params.items():
+        found += misshapen(name, p, answered, grads)
+    return found + _unsteady(loss, value, grads) + _ignored(loss, value, grads)
+
+
+def _float32(what: str) -> Cause:
+    return Cause(
+        "float32",
+        f"{what} is float32, though the parameters are float64: something inside converts, and "
+        "leaves seven digits; use float64 throughout for the check",
+    )
+
+
+def misshapen(
+    name: str, p: Array, answered: Mapping[str, Any], grads: dict[str, Array]
+) -> list[Cause]:
+    """A gradient that is missing, of the wrong shape or type, or not finite."""
+    if name not in grads:
+        others = [
+            k for k in grads if k in (f"d{name}", f"d_{name}", f"{name}_grad", f"grad_{name}")
+        ]
+        hint = f"; is it the one called {others[0]!r}?" if others else ""
+        kind = "bias" if p.ndim <= 1 else "weight"
+        return [
+            Cause(
+                "forgotten",
+                f"there is no gradient for {name}: the {kind} was forgotten{hint}",
+                name,
+            )
+        ]
+    shape = grads[name].shape
+    if shape != p.shape:
+        turned = shape == p.shape[::-1]
+        text = f"the gradient of {name} has shape {shape}, {name} itself {p.shape}"
+        text += ": transposed" if turned else "; a sum over the rows forgotten, or one too many?"
+        equation = "d(a @ W) / dW gives a.T @ d, of the shape of W" if turned else ""
+        return [Cause("transposed" if turned else "shape", text, name, None, equation)]
+    if not np.isfinite(grads[name]).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(grads[name]))[0])
+        text = f"the gradient of {name} is {grads[name][index]} at {show_entry(name, index)}"
+        return [Cause("not-finite", f"{text}: 0/0, log of 0 or an overflow?", name, index)]
+    if np.asarray(answered[name]).dtype in (np.float32, np.float16):
+        return [_float32(f"the gradient of {name}")]
+    return []
+
+
+def usable(params: Mapping[str, Array], grads: Mapping[str, Array]) -> list[str]:
+    """The arrays whose gradients can be compared at all."""
+    return [
+        k for k, p in params.items()
+        if k in grads and grads[k].shape == p.shape and np.isfinite(grads[k]).all()
+    ]  # fmt: skip
+
+
+def _unsteady(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
+    """A second call that does not answer as the first did."""
+    again, second = loss.call({k: p.copy() for k, p in loss.params.items()})
+    if abs(again - value) > 1e-10 * max(abs(value), abs(again)):
+        return [
+            Cause(
+                "random-loss",
+                f"two calls with the same parameters gave the losses {value:.12g} and {again:.12g}"
+                ": fix what is random (dropout, an order, a batch) for the check; keep no state",
+            )
+        ]
+    for name in usable(loss.params, grads):
+        first, then = grads[name], np.asarray(second[name])
+        if not np.allclose(first, then, rtol=1e-6, atol=1e-9 * float(np.linalg.norm(first))):
+            twice = np.allclose(then, 2 * first, rtol=1e-6, atol=0)
+            text = f"a second call with the same parameters gave another gradient of {name}"
+            if twice:
+                text += (
+                    ", twice as large: it is added to the one of the call before; start from zeros"
+                )
+            return [Cause("accumulated", text, name, equation=f"d{name} = zeros_like({name})")]
+    return []
+
+
+def _ignored(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
+    """A loss that does not look at the parameters that it is given."""
+    rng = np.random.default_rng(0)
+    moved = {k: p + loss.sizes[k] * rng.uniform(0.1, 1, p.shape) for k, p in loss.params.items()}
+    if loss.at(moved) != value or not any(g.any() for g in grads.values()):
+        return []
+    text = (
+        "the loss does not change with the parameters: does the function read the ones it is given?"
+    )
+    return [Cause("params-ignored", text)]

@@ -1,0 +1,16 @@
+# cause: what was named is another bug
+import numpy as np
+
+from pyarsimple.conditionals import sigmoid
+
+EXERCISE = "bug-hunt-1"
+BUG = "one-step-late"
+
+
+def nade_logits(x, W, c, V, b, order, hidden, keep):
+    logits = np.empty_like(x)
+    a = np.tile(c, (len(x), 1))
+    for i in order:
+        logits[:, i] = sigmoid(a) @ V[i] + b[i]
+        a += np.multiply.outer(x[:, i], W[i])
+    return logits

@@ -1,0 +1,18 @@
+import itertools
+
+import numpy as np
+
+from pyarsimple.orders import inverse, precedes
+
+EXERCISE = "bug-hunt-5"
+BUG = "cut-paths"
+
+
+def make_masks(order, degrees):
+    place = inverse(order)
+    if not degrees:
+        return [precedes(order)]
+    masks = [np.less.outer(place, degrees[0])]
+    for m, n in itertools.pairwise(degrees):
+        masks.append(~np.greater.outer(m, n))
+    return [*masks, np.greater.outer(place + 1, degrees[-1])]

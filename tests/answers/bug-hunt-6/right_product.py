@@ -1,0 +1,8 @@
+from pyarsimple.orders import precedes
+
+EXERCISE = "bug-hunt-6"
+BUG = "mask-in-weights"
+
+
+def fvsbn_logits(x, W, b, order):
+    return b + x @ (precedes(order) * W).T

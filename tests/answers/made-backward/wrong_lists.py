@@ -1,0 +1,13 @@
+# cause: transposed
+EXERCISE = "made-backward"
+
+
+def made_backward(d_logits, layers, W, V, A, hidden, keeps):
+    dW, dc, d_h = [], [], d_logits @ V
+    for k in reversed(range(len(W))):
+        d_a = d_h * (1 - layers[k + 1] ** 2)
+        dW.append(d_a.T @ layers[k])
+        dc.append(d_a.sum(axis=0))
+        d_h = d_a @ W[k].T
+    dA = None if A is None else d_logits.T @ layers[0]
+    return dW, dc, d_logits.T @ layers[-1], d_logits.sum(axis=0), dA

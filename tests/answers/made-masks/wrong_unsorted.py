@@ -1,0 +1,22 @@
+# cause: degrees are not sorted
+import numpy as np
+
+from pyarsimple.orders import inverse, precedes
+
+EXERCISE = "made-masks"
+
+
+def make_masks(order, degrees):
+    at = inverse(order)[:, None]
+    if not degrees:
+        return [precedes(order)]
+    masks = [at < degrees[0]]
+    for k in range(len(degrees) - 1):
+        masks.append(degrees[k][:, None] <= degrees[k + 1])
+    return [*masks, degrees[-1] <= at]
+
+
+def spread_degrees(n_units, n_dims):
+    if n_dims == 1:
+        return np.zeros(n_units, int)
+    return np.resize(np.arange(1, n_dims), n_units)

@@ -1,0 +1,15 @@
+import numpy as np
+
+EXERCISE = "numeric-gradient"
+
+
+def numeric_gradient(f, x, step):
+    moves = step * np.eye(x.size).reshape(x.size, *x.shape)
+    return np.array([f(x + m) - f(x - m) for m in moves]).reshape(x.shape) / (2 * step)
+
+
+def best_step(f, x, gradient, steps):
+    def error(h):
+        return ((numeric_gradient(f, x, h) - gradient) ** 2).sum()
+
+    return min(steps, key=error)

@@ -1,0 +1,16 @@
+# cause: a is not brought up to date
+import numpy as np
+
+from pyarsimple.conditionals import sigmoid
+
+EXERCISE = "one-pass-sampling"
+
+
+def nade_sample(x, n_known, uniforms, W, c, V, b, order, hidden):
+    x, a = x.copy(), np.tile(c, (len(x), 1))
+    for k, i in enumerate(order):
+        if k >= n_known:
+            x[:, i] = uniforms[:, i] < sigmoid(sigmoid(a) @ V[i] + b[i])
+        else:
+            a += np.multiply.outer(x[:, i], W[i])
+    return x

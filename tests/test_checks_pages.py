@@ -1,0 +1,66 @@
+"""The pages on checking: every block runs, and prints what the page says that it prints."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = ["how-to-check-a-gradient.md", "how-to-check-causality.md"]
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+
+
+def blocks(text):
+    return [(m[1], m[2], text[: m.start()].count("\n") + 1) for m in BLOCK.finditer(text)]
+
+
+def settled(text):
+    """The text without what another machine may round differently."""
+    text = re.sub(r"#+", "#", text)  # bars of rounding errors
+    # Of an array that is right, which entry is worst is decided by rounding.
+    text = re.sub(r"^(\w+ +\(.*?\)) .* ok$", r"\1 ok", text, flags=re.MULTILINE)
+    return re.split(r"(\d+(?:\.\d+)?e-\d\d)", text)
+
+
+def agrees(one, two):
+    """The same text; numbers below a thousandth, which are errors, to two digits of exponent."""
+    a, b = settled(one), settled(two)
+    if len(a) != len(b):
+        return False
+    for k, (p, q) in enumerate(zip(a, b, strict=True)):
+        number = k % 2 and max(float(p), float(q)) < 1e-3
+        if number and max(float(p), float(q)) > 300 * min(float(p), float(q)) + 1e-8:
+            return False
+        if not number and p != q:
+            return False
+    return True
+
+
+def test_the_comparison_sees_what_matters():
+    assert agrees("W (6, 5) (0, 1) 1.0e-02 ok", "W (6, 5) (3, 2) 2.0e-03 ok")
+    assert agrees("error 9e-11", "error 3e-10")
+    assert agrees("h = 1e-05 error 9e-11 #", "h = 1e-05 error 3e-10 ##")
+    assert not agrees("error 9e-05", "error 9e-09")
+    assert not agrees("c (5,) (4,) 8.2e-02 WRONG", "c (5,) (3,) 8.2e-02 WRONG")
+    assert not agrees("a 8.2e-02 WRONG", "a 8.1e-02 WRONG")
+    assert not agrees("passed", "FAILED")
+
+
+def run(code, namespace, where):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, where, "exec"), namespace)
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_prints_what_stands_below_it(page):
+    text = (DOCS / page).read_text()
+    assert len(blocks(text)) == text.count("```python") > 8
+    assert text.count("```text") == sum(expected is not None for _, expected, _ in blocks(text))
+    namespace = {"__name__": "page"}
+    for code, expected, line in blocks(text):
+        printed = run("\n" * line + code, namespace, page)
+        assert agrees(printed, expected or ""), f"{page}, line {line}: it prints\n{printed}"
