@@ -148,7 +148,7 @@ class Profile:
         return self.table + self.sweeps
 
     def rounds_of(self, case):
-        return self.rounds if case in self.table else self.sweep_rounds
+        return self.sweep_rounds if case in self.sweeps else self.rounds
 
 
 def make_profile(name, threads):

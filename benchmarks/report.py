@@ -96,14 +96,14 @@ def _times(case):
         f"{case['name']}: N {sizes['N']}, D {sizes['D']}, H {hidden}, {case['dtype']}, "
         f"ones {case['share_of_ones']:.0%}"
     )
-    title += "" if others is None or others < 0.05 else f"; OTHERS USED {others:.0%} OF THE CORES"
+    busy = [] if others is None or others < 0.05 else [f"  (others used {others:.0%} of the cores)"]
     base = timed.get("compiled") or timed.get("compiled@1") or next(iter(timed.values()))
     rows = [("", "median", "quartiles", "", "calls", "ratio")]
     for name, c in sorted(timed.items(), key=lambda item: item[1]["median"]):
         low, high = duration(c["lower_quartile"]), duration(c["upper_quartile"])
         ratio = f"{number(c['median'] / base['median'])} x"
         rows.append((f"  {name}", duration(c["median"]), low, high, str(c["n_calls"]), ratio))
-    return [title, *table(rows, right={1, 2, 3, 4, 5}), ""]
+    return [title, *busy, *table(rows, right={1, 2, 3, 4, 5}), ""]
 
 
 def limit(results, dtype, name):

@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"pyarsimple.{name}")
     if name == "__version__":
-        from importlib.metadata import version
+        from pyarsimple.config import version
 
         return version("pyarsimple")
     raise AttributeError(f"module 'pyarsimple' has no attribute {name!r}")

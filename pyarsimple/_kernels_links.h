@@ -19,11 +19,11 @@ static void invert(ptrdiff_t D, const ptrdiff_t *order, ptrdiff_t *position)
         position[order[p]] = p;
 }
 
-/* Transpose the rows of W that belong to the positions from p0 on into a strip, whose rows are
- * `stride` apart; only those rows j are made which matter to the strip. */
+/* Transpose the rows of W that belong to the positions from p0 on into a strip, (D, STRIP);
+ * only those rows j are made which matter to the strip. */
 #define make_strip NAME(make_strip)
 static void make_strip(ptrdiff_t D, const real *W, const ptrdiff_t *order, const ptrdiff_t *position,
-                       ptrdiff_t p0, real *strip, ptrdiff_t stride)
+                       ptrdiff_t p0, real *strip)
 {
     const real *end = W + D * D;
     ptrdiff_t p_end = p0 + STRIP < D ? p0 + STRIP : D;
@@ -35,13 +35,15 @@ static void make_strip(ptrdiff_t D, const real *W, const ptrdiff_t *order, const
             continue;
         for (ptrdiff_t p = p0; p < p0 + STRIP; p += LANES) {
             vec r[LANES];
+            for (int k = 0; k < LANES && p + k < D; k++) /* so many rows: the CPU cannot follow */
+                PREFETCH(W + order[p + k] * D + j0 + 8 * LANES);
             for (int k = 0; k < LANES; k++)
                 r[k] = p + k >= D           ? (vec){0}
                      : n_columns == LANES ? v_load(W + order[p + k] * D + j0)
                                           : v_load_part(W + order[p + k] * D + j0, n_columns, end);
             v_transpose(r);
             for (int k = 0; k < n_columns; k++)
-                v_store(strip + (j0 + k) * stride + (p - p0), r[k]);
+                v_store(strip + (j0 + k) * STRIP + (p - p0), r[k]);
         }
     }
 }
@@ -92,7 +94,7 @@ static void NAME(fvsbn_logits_task)(void *context, ptrdiff_t task, int slot)
     real b_strip[STRIP] = {0};
     int contiguous = 1; /* whether the strip's variables are neighbours in memory too */
 
-    make_strip(D, q->W, q->order, work->position, p0, strip, STRIP);
+    make_strip(D, q->W, q->order, work->position, p0, strip);
     for (ptrdiff_t k = 0; k < width; k++) {
         b_strip[k] = b[q->order[p0 + k]];
         contiguous = contiguous && q->order[p0 + k] == q->order[p0] + k;
@@ -114,16 +116,20 @@ static void NAME(fvsbn_logits_task)(void *context, ptrdiff_t task, int slot)
             for (int k = 0; k < STRIP_VECS; k++)
                 s[k] += x_j * v_load(w + k * LANES);
         }
-        UNROLL
-        for (int k = 0; k < STRIP_VECS; k++)
-            v_store(sum + k * LANES, s[k]);
         for (int32_t e = start[0]; e < start[1]; e++) { /* in the strip itself: only what follows */
             const real *w = strip + (ptrdiff_t)list[e] * STRIP;
             real x_j = x[list[e]];
-            int p = (int)(work->position[list[e]] - p0);
-            for (int k = 0; k < STRIP; k++)
-                sum[k] = k > p ? sum[k] + x_j * w[k] : sum[k];
+            ptrdiff_t n_before = work->position[list[e]] - p0 + 1;
+            UNROLL
+            for (int k = 0; k < STRIP_VECS; k++) {
+                ptrdiff_t here = n_before - k * LANES;
+                ivec before = first_lanes(here < 0 ? 0 : here > LANES ? LANES : here);
+                s[k] = v_choose(before, s[k], s[k] + x_j * v_load(w + k * LANES));
+            }
         }
+        UNROLL
+        for (int k = 0; k < STRIP_VECS; k++)
+            v_store(sum + k * LANES, s[k]);
         if (contiguous)
             memcpy(logits + q->order[p0], sum, (size_t)width * sizeof(real));
         else
@@ -283,7 +289,8 @@ static int NAME(fvsbn_backward)(const struct fvsbn *q)
  * - the units of a layer are sorted by degree, so that those of one degree are neighbours, and the masks
  *   are staircases: a unit is seen by the units from a certain one on;
  * - when the variable in position m - 1 has become known and is not 0, its row of W_1 is added to
- *   the first layer's activations, and its row of the transposed links to the logits;
+ *   the first layer's activations, and its row of the transposed links to the strip of logits that
+ *   the walk is in; a new strip gets the rows of all that are known;
  * - then the units of degree m are final, layer after layer; their rows of W_k are added to the
  *   next layer's activations; of the last layer the hidden units are kept;
  * - the logit of the variable in position m is V's row times the hidden units that are final.
@@ -296,8 +303,8 @@ struct NAME(made_sampling) {
     ptrdiff_t tile;
     ptrdiff_t *position;
     ptrdiff_t *const *first; /* of each layer (D + 1,): the first unit of degree m or more */
-    ptrdiff_t D_padded;      /* the next multiple of a strip */
-    real *links[MAX_LINKS];  /* transposed: (D, D_padded), columns by position */
+    ptrdiff_t n_strips;
+    real *links[MAX_LINKS]; /* transposed: (n_strips, D, STRIP) */
     char *slots;
     size_t slot_bytes;
 };
@@ -306,10 +313,10 @@ static void NAME(transpose_links)(void *context, ptrdiff_t task, int slot)
 {
     struct NAME(made_sampling) *work = context;
     const struct made *q = work->q;
-    ptrdiff_t n_strips = work->D_padded / STRIP, p0 = task % n_strips * STRIP;
+    ptrdiff_t link = task / work->n_strips, strip = task % work->n_strips;
     (void)slot;
-    make_strip(q->D, q->links[task / n_strips], q->order, work->position, p0,
-               work->links[task / n_strips] + p0, work->D_padded);
+    make_strip(q->D, q->links[link], q->order, work->position, strip * STRIP,
+               work->links[link] + strip * q->D * STRIP);
 }
 
 INLINE ptrdiff_t NAME(padded)(ptrdiff_t n) { return (n + STRIP - 1) / STRIP * STRIP; }
@@ -348,6 +355,38 @@ INLINE void push_units(int rows, const real *h, ptrdiff_t h_stride, ptrdiff_t u0
     }
 }
 
+/* The strip of logits from position p0 on: b and the links from the variables that are known, which
+ * are listed for each example by position. */
+static void NAME(start_strip)(const struct NAME(made_sampling) *work, ptrdiff_t p0, int rows,
+                              const real *x, const int32_t *known, const int32_t *n_nonzero,
+                              real *linked)
+{
+    const struct made *q = work->q;
+    ptrdiff_t D = q->D;
+    real b_strip[STRIP] = {0};
+    for (ptrdiff_t k = 0; k < STRIP && p0 + k < D; k++)
+        b_strip[k] = ((const real *)q->b)[q->order[p0 + k]];
+    for (int n = 0; n < rows; n++) {
+        vec s[STRIP_VECS];
+        UNROLL
+        for (int k = 0; k < STRIP_VECS; k++)
+            s[k] = v_load(b_strip + k * LANES);
+        for (int32_t e = 0; e < n_nonzero[n]; e++) {
+            ptrdiff_t j = known[n * D + e];
+            real x_j = x[n * D + j];
+            for (int link = 0; link < q->n_links; link++) {
+                const real *w = work->links[link] + (p0 / STRIP * D + j) * STRIP;
+                UNROLL
+                for (int k = 0; k < STRIP_VECS; k++)
+                    s[k] += x_j * v_load(w + k * LANES);
+            }
+        }
+        UNROLL
+        for (int k = 0; k < STRIP_VECS; k++)
+            v_store(linked + n * STRIP + k * LANES, s[k]);
+    }
+}
+
 static void NAME(made_sample_task)(void *context, ptrdiff_t task, int slot)
 {
     struct NAME(made_sampling) *work = context;
@@ -360,20 +399,15 @@ static void NAME(made_sample_task)(void *context, ptrdiff_t task, int slot)
     real *x = (real *)q->samples + begin * D;
     char *scratch = work->slots + (size_t)slot * work->slot_bytes;
     double *threshold = take(&scratch, (size_t)(work->tile * D) * sizeof(double));
-    real *linked = take(&scratch, (size_t)(work->tile * work->D_padded) * sizeof(real));
+    real *linked = take(&scratch, (size_t)(work->tile * STRIP) * sizeof(real)); /* of one strip */
+    int32_t *known = take(&scratch, (size_t)(work->tile * D) * sizeof(int32_t)); /* that are not 0 */
+    int32_t n_nonzero[TILE] = {0};
     real **a = take(&scratch, (size_t)(n_layers + 1) * sizeof *a); /* then h, in the same place */
     const ptrdiff_t last_stride = NAME(padded)(H_last);
     real *h_last = take(&scratch, (size_t)(work->tile * last_stride) * sizeof(real));
 
     JOIN(logits_of_uniforms, LEVEL, float64)(rows * D, q->uniforms + begin * D, threshold);
     memset(h_last, 0, (size_t)(work->tile * last_stride) * sizeof(real));
-    if (q->n_links)
-        for (int n = 0; n < rows; n++) {
-            for (ptrdiff_t p = 0; p < D; p++)
-                linked[n * work->D_padded + p] = b[q->order[p]];
-            for (ptrdiff_t p = D; p < work->D_padded; p++)
-                linked[n * work->D_padded + p] = 0;
-        }
     for (int k = 0; k < n_layers; k++) {
         /* One strip more than the units need: rows may be added from any vec on. */
         ptrdiff_t H = q->H[k], stride = NAME(padded)(H) + STRIP;
@@ -391,11 +425,12 @@ static void NAME(made_sample_task)(void *context, ptrdiff_t task, int slot)
                 real x_j = x[n * D + j];
                 if (x_j == 0)
                     continue;
-                for (int link = 0; link < q->n_links; link++) {
-                    const real *w = work->links[link] + j * work->D_padded;
-                    real *to = linked + n * work->D_padded;
-                    for (ptrdiff_t p = m / LANES * LANES; p < work->D_padded; p += LANES)
-                        v_store(to + p, v_load(to + p) + x_j * v_load(w + p));
+                known[n * D + n_nonzero[n]++] = (int32_t)j;
+                for (int link = 0; link < q->n_links && m % STRIP; link++) {
+                    const real *w = work->links[link] + (m / STRIP * D + j) * STRIP;
+                    for (ptrdiff_t k = m % STRIP / LANES * LANES; k < STRIP; k += LANES)
+                        v_store(linked + n * STRIP + k,
+                                v_load(linked + n * STRIP + k) + x_j * v_load(w + k));
                 }
                 if (n_layers) {
                     ptrdiff_t H = q->H[0], stride = NAME(padded)(H) + STRIP;
@@ -405,6 +440,8 @@ static void NAME(made_sample_task)(void *context, ptrdiff_t task, int slot)
                 }
             }
         }
+        if (q->n_links && m % STRIP == 0) /* a new strip: what all known variables add to it */
+            NAME(start_strip)(work, m, rows, x, known, n_nonzero, linked);
         for (int k = 0; k < n_layers; k++) { /* the units of degree m are final */
             ptrdiff_t H = q->H[k], stride = NAME(padded)(H) + STRIP;
             ptrdiff_t u0 = work->first[k][m], u1 = work->first[k][m + 1];
@@ -450,7 +487,7 @@ static void NAME(made_sample_task)(void *context, ptrdiff_t task, int slot)
                 v_store(logits + n, v_sums(s + n));
         }
         for (int n = 0; n < rows; n++) {
-            real from_x = q->n_links ? linked[n * work->D_padded + m] : b[i];
+            real from_x = q->n_links ? linked[n * STRIP + m % STRIP] : b[i];
             x[n * D + i] = (double)(logits[n] + from_x) > threshold[n * D + i];
         }
     }
@@ -459,7 +496,7 @@ static void NAME(made_sample_task)(void *context, ptrdiff_t task, int slot)
 static int NAME(made_sample)(const struct made *q)
 {
     ptrdiff_t N = q->N, D = q->D;
-    struct NAME(made_sampling) work = {.q = q, .D_padded = NAME(padded)(D)};
+    struct NAME(made_sampling) work = {.q = q, .n_strips = NAME(padded)(D) / STRIP};
     double cost = (double)(q->n_links * D) * (double)D * 0.1;
     size_t units_bytes = 0, last_bytes = 0;
     for (int k = 0; k < q->n_layers; k++) {
@@ -470,10 +507,11 @@ static int NAME(made_sample)(const struct made *q)
     int threads = threads_for((double)N * cost);
     work.tile = even_tiles(N, threads, TILE);
 
-    size_t link_bytes = (size_t)(D * work.D_padded) * sizeof(real);
+    size_t link_bytes = (size_t)(work.n_strips * D * STRIP) * sizeof(real);
     size_t first_bytes = (size_t)(D + 1) * sizeof(ptrdiff_t);
     work.slot_bytes = rounded_up((size_t)(work.tile * D) * sizeof(double))
-                    + rounded_up((size_t)(work.tile * work.D_padded) * sizeof(real))
+                    + rounded_up((size_t)(work.tile * STRIP) * sizeof(real))
+                    + rounded_up((size_t)(work.tile * D) * sizeof(int32_t))
                     + rounded_up((size_t)(q->n_layers + 1) * sizeof(real *))
                     + rounded_up((size_t)work.tile * units_bytes) + (size_t)q->n_layers * 64
                     + rounded_up((size_t)work.tile * last_bytes);
@@ -504,7 +542,7 @@ static int NAME(made_sample)(const struct made *q)
         work.links[link] = take(&scratch, link_bytes);
     work.slot_bytes = rounded_up(work.slot_bytes);
     work.slots = scratch;
-    run_tasks(threads, q->n_links * (work.D_padded / STRIP), NAME(transpose_links), &work);
+    run_tasks(threads, q->n_links * work.n_strips, NAME(transpose_links), &work);
     run_tasks(threads, (N + work.tile - 1) / work.tile, NAME(made_sample_task), &work);
     free(to_free);
     return 0;

@@ -53,9 +53,10 @@ INLINE vec v_from_bits(ivec i)
     return u.v;
 }
 
-/* All bits in the first `count` lanes, none in the others. */
+/* All bits in the first `count` (0..LANES) lanes, none in the others. */
+#define first_lanes NAME(first_lanes)
 #define ALL (~(integer)0)
-INLINE ivec NAME(first_lanes)(ptrdiff_t count)
+INLINE ivec first_lanes(ptrdiff_t count)
 {
     static const integer masks[32] = {ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL,
                                       ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL}; /* and 16 zeros */
@@ -71,7 +72,7 @@ INLINE vec v_load_part(const real *p, ptrdiff_t count, const real *end)
 {
     real some[LANES] = {0};
     if (end - p >= LANES)
-        return v_from_bits(v_bits(v_load(p)) & NAME(first_lanes)(count));
+        return v_from_bits(v_bits(v_load(p)) & first_lanes(count));
     for (ptrdiff_t k = 0; k < count; k++)
         some[k] = p[k];
     return v_load(some);
@@ -98,13 +99,16 @@ INLINE ivec v_less(vec a, vec b)
 #endif
 }
 
-/* a < b ? x : y */
-#define v_if_less NAME(v_if_less)
-INLINE vec v_if_less(vec a, vec b, vec x, vec y)
+/* x in the lanes where all bits are set, y where none are. */
+#define v_choose NAME(v_choose)
+INLINE vec v_choose(ivec yes, vec x, vec y)
 {
-    ivec yes = v_less(a, b);
     return v_from_bits((v_bits(x) & yes) | (v_bits(y) & ~yes));
 }
+
+/* a < b ? x : y */
+#define v_if_less NAME(v_if_less)
+INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return v_choose(v_less(a, b), x, y); }
 
 /* The larger and the smaller; x where that is NaN. One instruction on x86, if one asks for it. */
 #define v_max NAME(v_max)

@@ -54,6 +54,7 @@ def check_rate(value: Any, name: str) -> float:
 
 def check_dtype(dtype: Any) -> np.dtype[Any]:
     """Return ``dtype`` as one of the two that the models compute in."""
+    result: np.dtype[Any] | None
     try:
         result = np.dtype(dtype)
     except TypeError:
@@ -209,7 +210,7 @@ class AutoregressiveModel(ABC):
         return {}
 
     def dependencies(self) -> npt.NDArray[np.bool_]:
-        """Which variable depends on which: (D, D), true at [i, j] where x_j reaches p(x_i | ...)."""
+        """Which variable depends on which: (D, D), true at [i, j] where x_j matters to x_i."""
         return orders.precedes(self.order)
 
     def config(self) -> dict[str, Any]:
@@ -319,7 +320,7 @@ class AutoregressiveModel(ABC):
         score: Callable[[Array, Array], Array],
     ) -> Array:
         """score(outputs, features) of all rows, a block of rows at a time; (N, *shape)."""
-        x = np.asarray(x) if isinstance(x, np.ndarray) else self.conditional.check(x, self.n_dims)
+        x = x if isinstance(x, np.ndarray) else self.conditional.check(x, self.n_dims)
         result = np.empty((len(x) if x.ndim else 0, *shape), dtype)
         for rows in row_blocks(len(result), self._bytes_per_row()):
             block = self.conditional.check(x[rows], self.n_dims, first_row=rows.start)

@@ -765,9 +765,9 @@ class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, parser: Any, *args: Any) -> None:
-        from pyarsimple.config import _version
+        from pyarsimple.config import version
 
-        print(f"pyarsimple {_version('pyarsimple')}")
+        print(f"pyarsimple {version('pyarsimple')}")
         parser.exit()
 
 

@@ -54,9 +54,7 @@ class Bernoulli:
     def __repr__(self) -> str:
         return "Bernoulli()"
 
-    def check(
-        self, x: npt.ArrayLike, n_dims: int, name: str = "x", *, first_row: int = 0
-    ) -> Array:
+    def check(self, x: npt.ArrayLike, n_dims: int, name: str = "x", *, first_row: int = 0) -> Array:
         """Return bits as an array (N, n_dims), or say what is wrong with them.
 
         The array is the caller's own where that is possible; it is never written to. Errors count
@@ -70,6 +68,8 @@ class Bernoulli:
             If x does not have two axes and ``n_dims`` columns, or is not all 0 and 1.
         """
         wanted = f"{name} must be an array of bits (0 or 1) of shape (N, {n_dims})"
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{wanted}, got a masked array: what is masked has no probability")
         try:
             x = np.asarray(x)
         except ValueError as error:  # a list of rows of unequal length

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-from importlib import metadata
 from typing import Any
 
 from pyarsimple import twins
@@ -12,7 +10,10 @@ from pyarsimple import twins
 OPTIONAL = ("cython", "scikit-learn", "matplotlib", "tqdm", "threadpoolctl", "joblib")
 
 
-def _version(package: str) -> str:
+def version(package: str) -> str:
+    """Return the version of an installed package, or that it is not installed."""
+    from importlib import metadata  # slow to import, and seldom needed
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -51,13 +52,15 @@ def _thread_pools() -> list[str]:
 
 
 def _config() -> dict[str, dict[str, Any]]:
+    import platform
+
     variables = {k: v for k, v in sorted(os.environ.items()) if k.startswith("PYARSIMPLE_")}
     return {
         "versions": {
-            "pyarsimple": _version("pyarsimple"),
+            "pyarsimple": version("pyarsimple"),
             "python": platform.python_version(),
             "platform": platform.platform(),
-            **{package: _version(package) for package in ("numpy", "scipy", *OPTIONAL)},
+            **{package: version(package) for package in ("numpy", "scipy", *OPTIONAL)},
         },
         "backend": {"active": twins.active_backend()},
         "kernels": _kernels(),

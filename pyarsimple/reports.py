@@ -78,19 +78,19 @@ def _finite(value: Any) -> Any:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` to ``path``, whole or not at all."""
-    with storage._replacing(path) as file:
+    with storage.replacing(path) as file:
         file.write(text.encode())
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
     """Write a picture to ``path`` as PNG, whole or not at all."""
-    with storage._replacing(path) as file:
+    with storage.replacing(path) as file:
         figure.savefig(file, format="png")
 
 
 def write_array(path: str | os.PathLike[str], array: npt.NDArray[Any]) -> None:
     """Write an array to ``path`` as NPY, whole or not at all."""
-    with storage._replacing(path) as file:
+    with storage.replacing(path) as file:
         np.save(file, array)
 
 

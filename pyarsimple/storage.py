@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.metadata
 import inspect
 import io
 import json
@@ -35,6 +34,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+
+from pyarsimple.config import version
 
 if TYPE_CHECKING:
     from pyarsimple.autoregressive import AutoregressiveModel
@@ -97,7 +98,7 @@ def write_file(
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "kind": kind,
-        "library_version": _library_version(),
+        "library_version": version("pyarsimple"),
         "arrays": list(members),
         "content": content,
     }
@@ -107,19 +108,12 @@ def write_file(
             f"content must fit into {MAX_HEADER_SIZE} bytes of JSON, got {len(head)}; keep what is "
             "long in arrays"
         )
-    with _replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         with archive.open(_member(HEADER, len(head)), "w") as out:
             out.write(head)
         for name, array in members.items():
             with archive.open(_member(f"{name}.npy", array.nbytes), "w") as out:
                 np.lib.format.write_array(out, array, version=(1, 0), allow_pickle=False)
-
-
-def _library_version() -> str:
-    try:
-        return importlib.metadata.version("pyarsimple")
-    except importlib.metadata.PackageNotFoundError:  # run from a folder, not installed
-        return "unknown"
 
 
 def _checked_array(name: str, array: Array) -> Array:
@@ -145,7 +139,7 @@ def _member(name: str, size: int) -> zipfile.ZipInfo:
 
 
 @contextlib.contextmanager
-def _replacing(path: PathLike) -> Iterator[BinaryIO]:
+def replacing(path: PathLike) -> Iterator[BinaryIO]:
     """A new file beside ``path``, which takes its place when it is complete and on the disk."""
     target = os.fspath(path)
     if os.path.islink(target):

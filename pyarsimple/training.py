@@ -354,7 +354,8 @@ def _bar(progress: bool | str, max_epochs: int, done: int) -> Any:
             'progress needs tqdm: pip install "pyarsimple[demo]", or pass progress=False'
         ) from None
     title = progress if isinstance(progress, str) else None
-    return tqdm(total=max_epochs, initial=done, desc=title, unit="epoch", dynamic_ncols=True)
+    layout = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"  # in 80 columns
+    return tqdm(total=max_epochs, initial=done, desc=title, dynamic_ncols=True, bar_format=layout)
 
 
 def fit(
@@ -551,6 +552,8 @@ def _train(
     finally:
         _write(run.model.params, run.best)
         if bar is not None:
+            bar.total = bar.n  # stopped early is done, too
+            bar.refresh()
             bar.close()
     return history
 

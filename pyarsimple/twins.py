@@ -61,18 +61,22 @@ def kernels_are_stale() -> bool:
     return (folder / "_kernels.pyx").exists() and source_hash(folder) != kernels.SOURCE_HASH
 
 
+def _warn(message: str) -> None:
+    """Warn of the package as a whole: the place is of no interest, and no line is to be shown."""
+    warnings.warn_explicit(message, UserWarning, filename="pyarsimple", lineno=1)
+
+
 def _check_kernels_at_import() -> None:
     """Say once, visibly, that the kernels are missing or were built from other sources."""
     if kernels is None:
         if os.environ.get("PYARSIMPLE_REQUIRE_EXTENSION", "0") not in {"", "0"}:
             raise ImportError(f"PYARSIMPLE_REQUIRE_EXTENSION is set, but {_missing_message()}")
         if os.environ.get("PYARSIMPLE_BACKEND") != "numpy":  # who chose NumPy needs no warning
-            warnings.warn(f"pyarsimple runs in NumPy, slower: {_missing_message()}", stacklevel=2)
+            _warn(f"pyarsimple runs in NumPy, slower: {_missing_message()}")
     elif kernels_are_stale():
-        warnings.warn(
+        _warn(
             "pyarsimple's compiled kernels are older than their sources (_kernels.pyx was edited "
-            f"and not rebuilt); rebuild them: {REBUILD_COMMAND}",
-            stacklevel=2,
+            f"and not rebuilt); rebuild them: {REBUILD_COMMAND}"
         )
 
 
@@ -123,14 +127,10 @@ class backend:
         _active = self._before
 
 
-def _check_num_threads(n: int, name: str) -> int:
-    try:
-        n = int(n) if isinstance(n, str) else n.__index__()
-    except (ValueError, AttributeError):
-        raise ValueError(f"{name} must be a whole number of at least 1, got {n!r}") from None
-    if n < 1:
-        raise ValueError(f"{name} must be at least 1, got {n}")
-    return n
+def _check_num_threads(n: object, name: str) -> int:
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {n!r}")
+    return int(n)
 
 
 def _usable_cpus() -> int:
@@ -140,10 +140,12 @@ def _usable_cpus() -> int:
         return os.cpu_count() or 1
 
 
-_num_threads = _check_num_threads(
-    os.environ.get("PYARSIMPLE_NUM_THREADS") or _usable_cpus(),  # type: ignore[arg-type]
-    "PYARSIMPLE_NUM_THREADS",
-)
+def _initial_num_threads() -> int:
+    text = os.environ.get("PYARSIMPLE_NUM_THREADS") or str(_usable_cpus())
+    return _check_num_threads(int(text) if text.isdecimal() else text, "PYARSIMPLE_NUM_THREADS")
+
+
+_num_threads = _initial_num_threads()
 if kernels is not None:
     kernels.set_num_threads(_num_threads)
 
@@ -196,7 +198,7 @@ def _contiguous(argument: Any) -> Any:
 def twin(function: Callable[P, R]) -> Callable[P, R]:
     """Declare that ``function``, a definition in NumPy, has a compiled twin of the same name.
 
-    Arguments are positional, arrays share one dtype (float32 or float64) but for index arrays.
+    Arrays share one dtype (float32 or float64) but for index arrays.
     An in-place function (its name ends in ``_``) gets its arrays as they are, contiguous or not.
     """
     name = function.__name__
@@ -209,7 +211,7 @@ def twin(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         if in_place and not all(a.flags.c_contiguous for a in args if isinstance(a, np.ndarray)):
             return function(*args, **kwargs)  # a contiguous copy would not be updated
-        return compiled(*map(_contiguous, args))
+        return compiled(*map(_contiguous, args), **{k: _contiguous(v) for k, v in kwargs.items()})
 
     TWINS[name] = either
     return either

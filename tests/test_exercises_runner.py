@@ -1,4 +1,4 @@
-"""The process in which answers run: whatever they do is reported as what it is, and harms nothing."""
+"""The process in which answers run: whatever they do is reported as it is, and harms nothing."""
 
 import json
 import os
@@ -145,14 +145,10 @@ def test_files_that_are_no_python(tmp_path, content):
 
 
 def test_the_seed_of_a_student_reaches_the_process(tmp_path):
-    code = function("return log_p.mean(axis=0)")
     path = tmp_path / "order_mixture.py"
-    path.write_text(HEAD + code)
-    texts = {str(grade_file(EXERCISE, path, student=name)) for name in ("Ada", "Ada", "Grace")}
-    assert len(texts) == 1  # the smallest example is a fixed one here
     path.write_text(HEAD + function("print(log_p[0, 0])\nreturn log_p.mean(axis=0)"))
-    texts = {grade_file(EXERCISE, path, student=name).printed for name in ("Ada", "Ada", "Grace")}
-    assert len(texts) == 2
+    printed = [grade_file(EXERCISE, path, student=s).printed for s in ("Ada", "Ada", "Grace")]
+    assert printed[0] == printed[1] != printed[2]
 
 
 def test_memory_is_limited_by_what_was_asked(tmp_path):

@@ -210,3 +210,12 @@ def test_degrees_are_the_models_own():
     model = pyarsimple.MADE(3, (3,), degrees=[degrees])
     degrees[:] = 0
     assert model.degrees[0].tolist() == [1, 2, 1]
+
+
+def test_a_masked_array_is_refused():
+    """Its mask would be lost, and what lies under it scored as if it had been observed."""
+    model = pyarsimple.NADE(3, 2, rng=0)
+    x = np.ma.masked_array(np.zeros((2, 3)), mask=[[True, False, False]] * 2)
+    for call in (model.log_prob, model.conditionals, model.forward, model.nll_and_grads):
+        with pytest.raises(TypeError, match="masked array"):
+            call(x)

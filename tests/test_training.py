@@ -415,6 +415,14 @@ def test_a_huge_learning_rate_diverges_and_leaves_finite_parameters():
     assert all(np.isfinite(p).all() for p in model.params.values())
 
 
+@pytest.fixture
+def _ctrl_c():
+    """Ctrl-C as in a terminal, even if the tests run in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_after(n):
     def callback(model, history):
         if history.n_epochs == n:
@@ -423,6 +431,7 @@ def interrupt_after(n):
     return callback
 
 
+@pytest.mark.usefixtures("_ctrl_c")
 def test_ctrl_c_stops_cleanly_with_the_best_model():
     model = make_nade()
     history = fit(model, X_TRAIN, X_VALID, max_epochs=50, rng=0, callbacks=[interrupt_after(4)])
@@ -495,6 +504,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.usefixtures("_ctrl_c")
 @pytest.mark.parametrize(("optimizer", "settings"), SETTINGS, ids=["adam", "adagrad", "sgd"])
 @pytest.mark.parametrize("bit_generator", [np.random.PCG64, np.random.MT19937, np.random.Philox])
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, optimizer, settings, bit_generator):

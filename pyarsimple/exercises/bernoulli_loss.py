@@ -44,7 +44,7 @@ from pyarsimple.conditionals import sigmoid, softplus
 
 EXERCISE = "bernoulli-loss"
 
-# The definition, with 600 digits. Slow and right.
+# The definition, with as many digits as it takes. Slow and right.
 
 
 def exact_log_p(logit, bit):
@@ -54,20 +54,21 @@ def exact_log_p(logit, bit):
 
 def slow_bernoulli_log_p(logits, x):
     log_p = np.zeros(logits.shape)
-    with localcontext() as digits:
-        digits.prec = 600
-        for n, i in np.ndindex(logits.shape):
-            log_p[n, i] = exact_log_p(Decimal(float(logits[n, i])), x[n, i])
+    for n, i in np.ndindex(logits.shape):
+        z = Decimal(float(logits[n, i]))
+        with localcontext() as digits:
+            digits.prec = 100 + int(abs(z)) // 2
+            log_p[n, i] = exact_log_p(z, x[n, i])
     return log_p
 
 
 def slow_bernoulli_d_logits(logits, x, scale):
     """The derivative of -scale * sum(log p): a difference of a tiny step."""
     d_logits = np.zeros(logits.shape)
-    with localcontext() as digits:
-        digits.prec, step = 600, Decimal("1e-30")
-        for n, i in np.ndindex(logits.shape):
-            z = Decimal(float(logits[n, i]))
+    for n, i in np.ndindex(logits.shape):
+        z, step = Decimal(float(logits[n, i])), Decimal("1e-30")
+        with localcontext() as digits:
+            digits.prec = 100 + int(abs(z)) // 2
             up, down = (exact_log_p(v, x[n, i]) for v in (z + step, z - step))
             d_logits[n, i] = -scale * float((up - down) / (2 * step))
     return d_logits

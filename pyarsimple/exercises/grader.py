@@ -257,8 +257,10 @@ def _judge_one(
     stage: Stage, answer: Answer, result: StageResult, before: Mapping[Any, Any]
 ) -> None:
     try:
-        result.remark = stage.judge(answer)
-        check_everybodys(before)
+        try:
+            result.remark = stage.judge(answer)
+        finally:
+            check_everybodys(before)  # first of all, for it makes every other verdict doubtful
         result.status, result.score = RIGHT, stage.points
     except NotDone as hole:
         result.status, result.remark = NOT_DONE, str(hole)

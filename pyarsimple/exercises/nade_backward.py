@@ -177,9 +177,9 @@ GRADIENTS = Function(
 
 def _large(D: int) -> Case:
     rng = np.random.default_rng(0)
-    W, V = rng.normal(size=(2, D, 8))
-    x = rng.integers(2, size=(3, D)).astype(float)
-    return rng.normal(size=(3, D)), x, W, np.ones(8), V, np.arange(D), "sigmoid", None
+    W, V = rng.normal(size=(2, D, 16))
+    x = rng.integers(2, size=(2, D)).astype(float)
+    return rng.normal(size=(2, D)), x, W, np.ones(16), V, np.arange(D), "sigmoid", None
 
 
 EXERCISE = Exercise(

@@ -210,7 +210,10 @@ def _picture(answer: Answer) -> str:
         errors[power] = float(np.linalg.norm(numeric - np.exp(x)))
     fall = errors[-1] / errors[-2]
     if not 80 < fall < 125:
-        raise Wrong(f"from h = 0.1 to 0.01 the error falls {fall:.3g} times, not 100 times")
+        raise Wrong(
+            f"from h = 0.1 to 0.01 the error falls {fall:.3g} times, not 100 times",
+            cause="the error of a central difference falls with h^2; see the stage before",
+        )
     best = min(errors, key=lambda power: errors[power])
     dots = [max(0, round(-math.log10(max(e, 1e-15)))) for e in errors.values()]
     return f"right digits at h = 1e-1..1e-14: {' '.join(map(str, dots))}; best 1e{best}"

@@ -424,9 +424,9 @@ SAMPLE = Function(
 
 def _large(D: int) -> Case:
     rng = np.random.default_rng(0)
-    W, V = rng.normal(size=(2, D, 8))
+    W, V = rng.normal(size=(2, D, 16))
     return (
-        np.zeros((3, D)), 0, rng.random((3, D)), W, np.ones(8), V, np.ones(D), np.arange(D),
+        np.zeros((2, D)), 0, rng.random((2, D)), W, np.ones(16), V, np.ones(D), np.arange(D),
         "sigmoid",
     )  # fmt: skip
 

@@ -10,8 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from pyarsimple.checks import causes, check_autoregressive
-from pyarsimple.checks.causes import Evidence, Hints
 from pyarsimple.exercises.answers import (
     Answer,
     Array,
@@ -161,6 +159,8 @@ def what_is_seen(function: Function, outcome: Outcome, name: str, got: Array, wa
         return f"{name} has entries that are infinite or not a number: an overflow, or 0/0"
     if got.dtype.kind in "iu" and wanted.dtype.kind == "f":
         return f"{name} holds whole numbers: it was made with an integer dtype, which cuts decimals"
+    from pyarsimple.checks.causes import Evidence, Hints, diagnose  # takes a while
+
     case = dict(zip(function.arguments, outcome.case, strict=True))
     A = np.atleast_1d(got.astype(np.float64))
     g = np.atleast_1d(wanted.astype(np.float64))
@@ -169,7 +169,7 @@ def what_is_seen(function: Function, outcome: Outcome, name: str, got: Array, wa
     evidence = Evidence(name, A, index, g.ravel(), error, 1e-9 * float(np.linalg.norm(g)))
     x = case.get("x") if isinstance(case.get("x"), np.ndarray) else None
     hints = Hints(x=x, order=case.get("order"), upstream=case.get("d_logits"))
-    found = causes.diagnose([evidence], {name: evidence}, cast(Any, None), hints)[0]
+    found = diagnose([evidence], {name: evidence}, cast(Any, None), hints)[0]
     known = not found.text.endswith("known here") and found.kind != "unknown"
     return f"{found.text}{f' ({found.equation})' if found.equation else ''}" if known else ""
 
@@ -249,6 +249,8 @@ def dependences(
     """Every variable depends on those before it in the order, on all of them, and on no other."""
 
     def judge(answer: Answer) -> str:
+        from pyarsimple.checks import check_autoregressive  # takes a while
+
         for D, order in ((2, np.arange(2)), (3, cycle(3)), (5, cycle(5))):
             report = check_autoregressive(
                 outputs(answer, D, order), D, order, n_points=24, tolerance=1e-12
@@ -278,7 +280,7 @@ def cost(
     *,
     growth: int = 1,
     cause: str,
-    sizes: tuple[int, int, int] = (12, 24, 48),
+    sizes: tuple[int, int, int] = (16, 32, 64),
     letter: str = "D",
 ) -> Stage:
     """The work grows no faster than ``letter ** growth``; more is right, and told so."""
