@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmarks [run | report | compare] ...``; see ``--help``."""
+"""The command line, ``python -m benchmarks [run | report | compare | page]``; see ``--help``."""
 
 import argparse
 import sys
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from benchmarks import compare, report, results, runner
 
-COMMANDS = ("run", "report", "compare")
+COMMANDS = ("run", "report", "compare", "page")
 
 
 def parser():
     top = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Speed of pyarsimple, its peers and this machine."
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="run | report | compare")
+    commands = top.add_subparsers(dest="command", required=True, metavar=" | ".join(COMMANDS))
     run = commands.add_parser("run", help="measure (the default)")
     run.add_argument("--profile", choices=("quick", "full", "tiny"), default="quick",
                      help="quick is under a minute; tiny only tries the machinery")  # fmt: skip
@@ -34,6 +34,9 @@ def parser():
     compared.add_argument("after", metavar="B.json")
     compared.add_argument("--fail-above", type=compare.parse_share, default=0.1, metavar="10%",
                           help="exit with status 1 if anything is slower by more")  # fmt: skip
+    filled = commands.add_parser("page", help="put a run's figures and pictures into a page")
+    filled.add_argument("page", type=Path, metavar="PAGE.md")
+    filled.add_argument("folder", type=Path, metavar="DIR", help="of a run, with results.json")
     return top
 
 
@@ -98,6 +101,16 @@ def command_compare(args):
     for failure in failures:
         print(f"FAILED: {failure}")
     return 1 if failures else 0
+
+
+def command_page(args):
+    from benchmarks import page
+
+    if not args.page.is_file():
+        return fail(f"{args.page}: no such page")
+    filled, left = page.fill(args.page, args.folder)
+    print(f"filled: {', '.join(filled)}; left as they were: {', '.join(left) or 'none'}")
+    return 0
 
 
 def main(arguments=None):

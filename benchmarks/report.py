@@ -207,15 +207,23 @@ def _growth(results):
     return lines
 
 
+def _all_times(results):
+    return [line for case in results["cases"] for line in _times(case)]
+
+
+#: The parts of a report, in their order.
+PARTS = {
+    "heading": _heading,
+    "missing": _missing,
+    "limits": _limits,
+    "times": _all_times,
+    "growth": _growth,
+    "shares": _shares,
+    "promises": _promises,
+}
+
+
 def text(results):
     """All tables of a run."""
-    blocks = [
-        _heading(results),
-        _missing(results),
-        _limits(results),
-        [line for case in results["cases"] for line in _times(case)],
-        _growth(results),
-        _shares(results),
-        _promises(results),
-    ]
+    blocks = [part(results) for part in PARTS.values()]
     return "\n\n".join("\n".join(block).rstrip() for block in blocks if block) + "\n"

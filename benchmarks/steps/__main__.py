@@ -5,6 +5,7 @@ proper: none of them keeps a pool of threads that spins, but for NumPy's, which 
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -52,6 +53,15 @@ STEPS = {
 }
 
 
+def limit_blas(n):
+    """NumPy's own threads, where threadpoolctl can limit them."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return contextlib.nullcontext()
+    return threadpool_limits(n)
+
+
 class Work:
     """The arrays of one computation, and the steps as functions of them."""
 
@@ -73,7 +83,7 @@ class Work:
         """One step with the threads of ``pool``: what it computed, by name."""
         if step in {"numpy", "library"}:
             side = "numpy" if step == "numpy" else "compiled"
-            with pyarsimple.backend(side), pyarsimple.set_num_threads(pool.n):
+            with pyarsimple.backend(side), pyarsimple.set_num_threads(pool.n), limit_blas(pool.n):
                 return self._by_the_library()
         return (self._score if self.kind == "scoring" else self._gradient)(step, pool)
 
@@ -125,7 +135,7 @@ def measure(work, steps, threads, rounds, say):
                 for step in random.Random(0).sample(steps, len(steps)):
                     taken[step].append(_turn(work, step, pool))
             for step in steps:
-                times[step, n] = summary(taken[step])
+                times[f"{step}@{n}"] = summary(taken[step])
         say(f"{work.kind}: {n} of {threads} threads timed")
     return times
 
@@ -141,13 +151,19 @@ def _turn(work, step, pool, seconds=0.05):
     return calls
 
 
-def lines(kind, steps, times, threads):
-    """The table: milliseconds, and the gain over the step before."""
-    head = (kind + ", ms", *(f"{n} thread{'s' if n > 1 else ''}" for n in range(1, threads + 1)))
-    rows = [(*head, "gain", "in all")]
+def lines(kind, times):
+    """The table: milliseconds by threads, and the gain over the step before.
+
+    ``times`` are those of ``steps.json``: a summary for each ``step@threads``.
+    """
+    threads = max(int(key.partition("@")[2]) for key in times)
+    head = (f"{n} thread{'s' if n > 1 else ''}" for n in range(1, threads + 1))
+    rows = [(kind + ", ms", *head, "gain", "in all")]
     before = first = None
-    for step, title in steps:
-        medians = [times[step, n]["median"] for n in range(1, threads + 1)]
+    for step, title in STEPS[kind]:
+        if f"{step}@1" not in times:
+            continue
+        medians = [times[f"{step}@{n}"]["median"] for n in range(1, threads + 1)]
         best = min(medians)
         first, gain = first or best, f"{before / best:.1f} x" if before else ""
         rows.append((f"  {title}", *(number(1e3 * m) for m in medians), gain,
@@ -191,8 +207,8 @@ def main(arguments=None):
             names = [name for name, _ in steps]
             times = measure(work, names, args.threads, args.rounds,
                             lambda s: print(s, file=sys.stderr))  # fmt: skip
-        result["seconds"][kind] = {f"{name}@{n}": times[name, n] for name, n in times}
-        print("\n" + "\n".join(lines(kind, steps, times, args.threads)))
+        result["seconds"][kind] = times
+        print("\n" + "\n".join(lines(kind, times)))
     if args.out:
         Path(args.out).mkdir(parents=True, exist_ok=True)
         Path(args.out, "steps.json").write_text(json.dumps(result, indent=1) + "\n")
