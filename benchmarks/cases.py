@@ -115,8 +115,8 @@ def _sweep_levels():
 def _more_variants(case):
     """The full profile's table also has what lost in every run so far, for others to see."""
     extra = {
-        ("grad", "nade"): ("torch.cumsum", "torch.chunks", "jax.cumsum"),
-        ("score", "nade"): ("torch.chunks", "jax.cumsum"),
+        ("grad", "nade"): ("torch.cumsum", "torch.chunks", "jax.states", "jax.cumsum"),
+        ("score", "nade"): ("torch.cumsum", "torch.chunks", "jax.states", "jax.cumsum"),
         ("step", "made"): ("torch.default_adam",),
         ("adam", "made"): ("torch.default",),
         ("sample", "made"): ("jax",),

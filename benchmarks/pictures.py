@@ -42,6 +42,7 @@ def roofline(results):
                   label=case["name"])  # fmt: skip
         if rate and needs["exponentials"]:  # the same units make both: their times add up
             bound = needs["flops"] / peak + needs["exponentials"] / rate
+            bound = max(bound, needs["bytes"] / bandwidth)
             axes.plot(intensity, needs["flops"] / bound / 1e9, "_", ms=14, color=f"C{k % 10}")
     axes.plot([], [], "k_", ms=14, label="its roof with its exponentials")
     axes.set(xlabel="floating-point operations needed for each byte of compulsory traffic",

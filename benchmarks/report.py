@@ -3,6 +3,7 @@
 import textwrap
 
 WIDTH = 80
+DISTURBED = 0.05  # the share of the cores that others may use before a figure is doubtful
 
 
 def table(rows, *, right=()):
@@ -91,12 +92,13 @@ def _times(case):
         return []
     sizes = case["sizes"]
     hidden = "-".join(map(str, sizes["H"])) or "none"
-    others = case.get("processors_used_by_others")
     title = (
         f"{case['name']}: N {sizes['N']}, D {sizes['D']}, H {hidden}, {case['dtype']}, "
         f"ones {case['share_of_ones']:.0%}"
     )
-    busy = [] if others is None or others < 0.05 else [f"  (others used {others:.0%} of the cores)"]
+    busy = []
+    if _was_disturbed(case):
+        busy.append(f"  (others used {case['processors_used_by_others']:.0%} of the cores)")
     base = timed.get("compiled") or timed.get("compiled@1") or next(iter(timed.values()))
     rows = [("", "median", "quartiles", "", "calls", "ratio")]
     for name, c in sorted(timed.items(), key=lambda item: item[1]["median"]):
@@ -165,21 +167,38 @@ def _shares(results):
             *table(rows, right={1, 2, 3, 4})]  # fmt: skip
 
 
+def _was_disturbed(entry):
+    return (entry.get("processors_used_by_others") or 0) > DISTURBED
+
+
+def _verdict(promise):
+    if promise["value"] is None:
+        return "NOT MEASURED"
+    if promise["aim_reached"]:
+        return "aim reached"
+    if promise["bar"] is None:
+        return "below aim"
+    return "reached" if promise["reached"] else "NOT REACHED"
+
+
 def _promises(results):
     rows, notes = [("measured", "bar", "aim", "")], []
     for p in results["promises"]:
         sign = "<=" if p["at_most"] else ">="
-        verdict = {None: "NOT MEASURED", True: "reached", False: "NOT REACHED"}[p["reached"]]
         unit = {"times": "x", "": ""}.get(p["unit"], f" {p['unit']}")
         measured = f"{number(p['value'])}{unit if p['value'] is not None else ''}"
         aim = "" if p["aim"] is None else number(p["aim"])
-        bar = f"{sign} {number(p['bar'])}"
-        rows.append((measured, bar, aim, "aim reached" if p["aim_reached"] else verdict))
+        bar = "" if p["bar"] is None else f"{sign} {number(p['bar'])}"
+        rows.append((measured, bar, aim, _verdict(p)))
         if p.get("reason") or p.get("missing"):
             why = p.get("reason") or f"without {', '.join(p['missing'])}"
             notes += wrap(f"{p['text']}: {why}")
     if len(rows) == 1:
         return []
+    disturbed = [p["text"] for p in results["promises"] if _was_disturbed(p)]
+    if disturbed:
+        notes += wrap(f"{len(disturbed)} of these ratios were measured while others used the cores "
+                      f"(more than {DISTURBED:.0%} of them): measure again", "")  # fmt: skip
     figures = table(rows, right={0, 1, 2})
     room = WIDTH - 2 - max(map(len, figures))
     texts = ["promise", *(p["text"] for p in results["promises"])]
@@ -191,7 +210,7 @@ def _growth(results):
     """The sweeps: time for each N D H, against that of the middle size."""
     lines = []
     for kind in ("grad", "score"):
-        rows = [(f"nade_{kind}", "time", "ns for N D H / 1000", "against sgemm", "parameters")]
+        rows = [(f"nade_{kind}", "time", "ps each N D H", "against sgemm", "parameters")]
         for case in results["cases"]:
             c = case["contenders"]
             if case["bits"] != "synthetic" or case["kind"] != kind or "median" not in c["compiled"]:

@@ -232,7 +232,7 @@ def clip_by_norm(grads: Params, max_norm: float) -> float:
 
     Returns the norm that they had.
     """
-    norm = math.sqrt(sum(float(np.vdot(g, g).real) for g in grads.values()))
+    norm = math.sqrt(sum(float(np.square(g).sum()) for g in grads.values()))
     if norm > max_norm:
         for g in grads.values():
             g *= max_norm / norm

@@ -250,7 +250,7 @@ def _add_l2(model: AutoregressiveModel, grads: Params, l2: float) -> float:
     for name, p in model.params.items():
         if l2 and p.ndim > 1:
             grads[name] = grads[name] + l2 * p
-            penalty += 0.5 * l2 * float(np.vdot(p, p))
+            penalty += 0.5 * l2 * float(np.square(p).sum())
     return penalty
 
 

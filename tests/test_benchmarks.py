@@ -22,6 +22,7 @@ names += ("pictures", "processes", "promises", "referee", "report", "results", "
 b = {name: importlib.import_module(f"benchmarks.{name}") for name in (*names, "worker")}
 main, Case = b["__main__"].main, b["cases"].Case
 PEERS = ("torch", "jax")
+PICTURE = b"the bytes of a picture"
 BUILT = pyarsimple.twins.kernels is not None
 
 TINY = {
@@ -446,6 +447,52 @@ def test_report_fits_80_columns(tiny, tmp_path, capsys):
         assert promise["text"][:30] in text
     assert ("roofline.png" in {p.name for p in tmp_path.iterdir()}) == BUILT
     assert (tmp_path / "ratios.png").exists() == BUILT
+
+
+def test_report_says_what_others_disturbed(tiny):
+    quiet, busy = copy.deepcopy(tiny), copy.deepcopy(tiny)
+    for results, share in ((quiet, 0.01), (busy, 0.4)):
+        for entry in results["cases"] + results["promises"]:
+            entry["processors_used_by_others"] = share
+        results["machine"]["load_before"] = [0.0, 0.0, 0.0] if results is quiet else [99.0] * 3
+    assert "others used" not in b["report"].text(quiet)
+    assert "BUSY" not in b["report"].text(quiet)
+    assert "others used 40% of the cores" in b["report"].text(busy)
+    assert "measured while others used the cores" in b["report"].text(busy)
+    assert "THE MACHINE WAS BUSY" in b["report"].text(busy)
+
+
+def test_growth_is_measured_against_the_middle():
+    def case(kind, letter, value, seconds):
+        contenders = {"compiled": {"median": seconds}}
+        return {"name": f"nade_{kind}_{letter}{value}", "contenders": contenders}
+
+    cases = [case("grad", "N", 100, 1.0), case("grad", "N", 400, 4.4)]
+    cases += [case("score", "H", 500, 1.0), case("score", "H", 2000, 5.0)]
+    results = {"cases": cases, "check_only": True, "measures": {}, "limits": {}}
+    grad, score = b["promises"].judge(results)
+    assert "N from 100 to 400" in grad["text"]
+    assert (grad["value"], grad["reached"]) == (pytest.approx(1.1, rel=1e-12), True)
+    assert "H from 500 to 2000" in score["text"]
+    assert (score["value"], score["reached"]) == (pytest.approx(1.25, rel=1e-12), False)
+
+
+def test_page_takes_a_run(tiny, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("A\n<!-- begin: promises -->\nold\n<!-- end: promises -->\nB\n"
+                    "<!-- begin: growth -->\nstays\n<!-- end: growth -->\n")  # fmt: skip
+    b["results"].save(tiny, tmp_path / "results.json")
+    (tmp_path / "ratios.png").write_bytes(PICTURE)
+    for _ in range(2):  # a second time changes nothing
+        assert main(["page", str(page), str(tmp_path)]) == 0
+        text = page.read_text()
+        assert "old" not in text
+        assert text.count("NADE score of one row, against NumPy") == 1
+        assert "stays" in text
+        assert text.startswith("A\n<!-- begin: promises -->\n```text\n")
+    assert "filled: promises; left as they were: growth" in capsys.readouterr().out
+    assert (tmp_path / "images" / "benchmark-ratios.png").read_bytes() == PICTURE
+    assert main(["page", str(tmp_path / "none.md"), str(tmp_path)]) == 2
 
 
 def test_command_checks_and_writes(tmp_path, capsys):

@@ -316,7 +316,9 @@ def test_chi_square_pools_small_cells_and_agrees_with_scipy():
 
 VIEWS = {
     "loss is a sum": ({"nll_and_grads": lambda s, x: (-s.log_prob(x).sum(), {})}, "loss"),
-    "loss in bits": ({"nll_and_grads": lambda s, x: (-1 / np.log(2) * s.log_prob(x).mean(), {})}, "loss"),
+    "loss in bits": (
+        {"nll_and_grads": lambda s, x: (-s.log_prob(x).mean() / np.log(2), {})}, "loss",
+    ),
     "probabilities clipped": (
         {"conditionals": lambda s, x: 0.3 + 0.4 * Density.conditionals(s, x)}, "conditionals",
     ),

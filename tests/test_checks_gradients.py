@@ -187,6 +187,19 @@ def test_right_code_is_accepted_for_many_seeds(seed):
     assert max(a.relative_error for a in report.arrays.values()) < 1e-7
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("error", "passes"), [(1e-7, True), (5e-7, True), (2e-6, False)])
+def test_the_tolerance_is_where_it_says(seed, error, passes):
+    code, spot = Nade(bits(seed=seed)), tuple(np.random.default_rng(seed).integers((D, H)))
+
+    def f(p):
+        loss, grads = code(p)
+        grads["W"][spot] += error * np.linalg.norm(grads["W"])
+        return loss, grads
+
+    assert bool(checks.check_gradients(f, point(NADE_SHAPES, seed))) is passes
+
+
 @pytest.mark.parametrize("size", [1, 1e-3, 1e3, 1e6])
 def test_scale_of_the_loss_does_not_matter(size):
     code = Nade(bits())

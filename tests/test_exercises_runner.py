@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pyarsimple.exercises import ladder
+from pyarsimple.exercises import ladder, runner
+from pyarsimple.exercises.answers import InputRead
 from pyarsimple.exercises.runner import Limits, grade_file
 from pyarsimple.exercises.texts import solution_of
 
@@ -160,6 +161,36 @@ def test_the_environment_of_the_caller_is_left_alone(tmp_path):
     before = dict(os.environ)
     graded(tmp_path, "os.environ['X_OF_AN_ANSWER'] = '1'\n" + function(RIGHT.strip()))
     assert dict(os.environ) == before
+
+
+def test_the_child_in_this_process(tmp_path, monkeypatch):
+    monkeypatch.setattr("faulthandler.enable", lambda file: file.close())
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda *args, **kwargs: None)
+    path = tmp_path / "answer.py"
+    path.write_text(solution_of(EXERCISE))
+    job = {"exercise": EXERCISE.name, "path": str(path), "seed": 1, "nonce": "word", "seconds": 9}
+    runner.work(job | {"trace": tmp_path / "trace", "results": tmp_path / "results"})
+    lines = (tmp_path / "results").read_text().splitlines()
+    assert lines[0] == 'word "start"'
+    assert lines[-1] == 'word "end"'
+    events = [json.loads(line.removeprefix("word ")) for line in lines[1:-1]]
+    assert [e["status"] for e in events] == ["ok"] * len(EXERCISE.stages)
+
+
+def test_lines_without_the_word_are_not_believed(tmp_path):
+    forged = {"title": "values", "status": "ok", "score": 10, "points": 10}
+    path = tmp_path / "results"
+    path.write_text(f'guess {json.dumps(forged)}\nguess "end"\nword "start"\n')
+    stages, finished = runner._read_results(EXERCISE, {"results": path, "nonce": "word"})
+    assert not finished
+    assert all(stage.status == "-" for stage in stages)
+
+
+def test_input_says_that_it_was_read():
+    nothing = runner._NoInput()
+    for read in (nothing.read, nothing.readline, nothing.readlines, lambda: next(iter(nothing))):
+        with pytest.raises(InputRead):
+            read()
 
 
 def test_grading_works_from_anywhere(tmp_path):

@@ -62,10 +62,10 @@ def dependences(report: AutoregressiveReport) -> Figure:
     ax.set_xlabel("on variable j", color=INK)
     ax.set_ylabel("conditional of variable i depends", color=INK)
     names = ["depends, as it may", "leak", "cut path"]
-    ax.legend(
+    figure.legend(
         handles=[Line2D([], [], color=c, marker="s", linestyle="", label=t)
                  for c, t in zip(shades[1:], names, strict=True)],
-        loc="upper right", fontsize=8, frameon=True,
+        loc="outside lower center", ncols=3, fontsize=8, frameon=False,
     )  # fmt: skip
     _tidy(ax, report)
     return figure
@@ -77,8 +77,8 @@ def items(report: ItemReport) -> Figure:
     figure = new_figure(7.2, 0.8 + 0.3 * max(1, len(shown)))
     ax = figure.subplots()
     for k, item in enumerate(shown):
-        error = item.error if item.error is not None and np.isfinite(item.error) else 1.0
         bad = item.verdict == WRONG
+        error = item.error if item.error is not None and np.isfinite(item.error) else float(bad)
         ax.barh(k, max(float(error), 1e-17), color=BAD if bad else GOOD, left=1e-17, height=0.6)
     ax.set_xscale("log")
     ax.set_xlim(1e-17, 100)

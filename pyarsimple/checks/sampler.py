@@ -26,6 +26,9 @@ Function = Callable[..., Any]
 #: Cells of a chi-square test are pooled until each is expected to hold so many.
 FEWEST = 5.0
 
+#: An explanation of a misfit counts if under it the samples have at least this p-value.
+LIKELY = 1e-3
+
 
 @dataclass
 class Fit:
@@ -110,8 +113,8 @@ class SamplerReport(ItemReport):
         worst = min((fit.p_value for fit in self.fits.values()), default=float("nan"))
         return (
             f"{self.n} samples, smallest p-value {worst:.2g} (rejected below {self.alpha:.0e} in "
-            f"all); power: probabilities off by {100 * self.distance:.2g}% (root mean square) would "
-            "be noticed 99 times in 100"
+            f"all); power: probabilities off by {100 * self.distance:.2g}% (root mean square) "
+            "would be noticed 99 times in 100"
         )
 
     def plot(self) -> Figure:
@@ -245,48 +248,46 @@ def _fit_of(s: Subject, x: Array, p: Array) -> Fit:
 
 
 def _why(s: Subject, x: Array, p: Array, fit: Fit) -> Cause:
-    """Samples that fit once their columns are put right tell what went wrong."""
+    """Samples that fit once they are put right tell what went wrong."""
     assert isinstance(s.points, Discrete)
-    natural = np.arange(s.D)
-    known = {
-        "order": (s.order, "in order where its inverse was meant, or the reverse of that"),
-        "inverse": (
-            orders.inverse(s.order),
-            "in order where its inverse was meant, or the reverse",
-        ),
-        "reversed": (natural[::-1], "from the last to the first"),
-        "shifted": (np.roll(natural, 1), "one place too far to the left"),
-        "shifted back": (np.roll(natural, -1), "one place too far to the right"),
-    }
-    equal = bool((s.points.counts == s.points.counts[0]).all())
-    for columns, text in known.values():
-        if (
-            equal
-            and not np.array_equal(columns, natural)
-            and _fit_of(s, x[:, columns], p).p_value > 1e-3
-        ):
-            text = f"the columns are written {text}: permuted as {columns.tolist()} the samples fit"
-            return Cause("order", text, "sample", None, "x[:, order[k]] is drawn in step k")
-    if _fit_of(s, (s.points.counts - 1 - x).astype(x.dtype), p).p_value > 1e-3:
+    if found := _permuted(s, x, p):
+        return found
+    mirrored = (s.points.counts - 1 - x).astype(x.dtype)
+    if _fit_of(s, mirrored, p).p_value > LIKELY:
         text = "the samples are mirrored: u > p where u < p is meant"
         return Cause("mirrored", text, "sample", None, "x_i = (u < p_i)")
-    marginals = [np.bincount(x[:, i].astype(int), minlength=int(c)) / len(x) for i, c in
-                 enumerate(s.points.counts)]  # fmt: skip
+    counts = [np.bincount(x[:, i].astype(int), minlength=K) for i, K in enumerate(s.points.counts)]
     rows = s.points.enumerate().astype(int)
-    alone = np.prod([marginals[i][rows[:, i]] for i in range(s.D)], axis=0)
-    if s.D > 1 and _fit_of(s, x, alone).p_value > 1e-3:
-        text = (
-            "the variables of the samples are independent: what was drawn before is not looked at"
-        )
-        return Cause(
-            "independent", text, "sample", None, "x_i ~ p(x_i | x_<i), with the x_<i drawn"
-        )
-    k = int(np.argmax((fit.observed - fit.expected) ** 2 / fit.expected)) if fit.dof > 1 else 0
+    alone = np.prod([counts[i][rows[:, i]] / len(x) for i in range(s.D)], axis=0)
+    if s.D > 1 and _fit_of(s, x, alone).p_value > LIKELY:
+        text = "the variables of the samples are independent: what was drawn before is ignored"
+        return Cause("independent", text, "sample", None, "x_i ~ p(x_i | x_<i), the x_<i as drawn")
+    with np.errstate(divide="ignore"):
+        k = int(np.argmax((fit.observed - fit.expected) ** 2 / fit.expected))
     text = f"the samples do not fit: a cell that should come {fit.expected[k]:.1f} times came "
     text += f"{fit.observed[k]:.0f} times"
-    return Cause(
-        "sampler", text, "sample", None, "x_i ~ p(x_i | x_<i), in the order, each from its own"
-    )
+    return Cause("sampler", text, "sample", None, "x_i ~ p(x_i | x_<i), one after the other")
+
+
+def _permuted(s: Subject, x: Array, p: Array) -> Cause | None:
+    """Whether the samples are right but for the order of their columns."""
+    assert isinstance(s.points, Discrete)
+    natural = np.arange(s.D)
+    known = [
+        (s.order, "in order where its inverse was meant, or the reverse of that"),
+        (orders.inverse(s.order), "in order where its inverse was meant, or the reverse of that"),
+        (natural[::-1], "from the last to the first"),
+        (np.roll(natural, 1), "one place too far to the left"),
+        (np.roll(natural, -1), "one place too far to the right"),
+    ]
+    for columns, text in known:
+        possible = np.array_equal(s.points.counts[columns], s.points.counts)
+        if not possible or np.array_equal(columns, natural):
+            continue
+        if _fit_of(s, x[:, columns], p).p_value > LIKELY:
+            text = f"the columns are written {text}: taken as {columns.tolist()} the samples fit"
+            return Cause("order", text, "sample", None, "x[:, order[k]] is drawn in step k")
+    return None
 
 
 def _rank(s: Subject, report: SamplerReport, x: Array, rng: np.random.Generator) -> None:

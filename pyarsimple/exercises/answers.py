@@ -6,6 +6,7 @@ Whatever goes wrong in the student's code becomes one of three: `NotDone` (a hol
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import traceback
@@ -140,8 +141,7 @@ class Answer:
                 cause=f"{name} was renamed or deleted: the grader looks for it by this name",
             )
         given = copy.deepcopy(args)
-        with watched(self.path), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with watched(self.path), quiet():
             result = function(*given)
         for k, (before, after) in enumerate(zip(args, given, strict=True)):
             if _is_data(before) and not _same(before, after):
@@ -171,6 +171,14 @@ class Answer:
             wrong.example += show_case(function.arguments, case)
             outcome.error = wrong
         return outcome
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings, and whatever the answer does to warnings and to `numpy.seterr` ends with it."""
+    with warnings.catch_warnings(), np.errstate():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class watched:
@@ -284,7 +292,7 @@ def _check_array(name: str, value: Any, wanted: Array | None) -> Array | None:
     if value is None:
         raise Wrong(f"{name} is None", cause=f"{name} was not computed, or not returned")
     try:
-        array = np.asarray(value)
+        array = np.array(value, copy=None)  # of the plain class, whatever was returned
     except ValueError:
         cause = "rows differ in length"
         raise Wrong(f"{name} is a list that forms no array", cause=cause) from None
@@ -334,6 +342,8 @@ def show_case(arguments: Sequence[str], case: Case) -> list[str]:
                 lines += show(f"{name}.{key}", getattr(value, key))
         elif value is None or isinstance(value, (np.ndarray, int, float, str, list)):
             lines += show(name, value)
+        elif inspect.isfunction(value) and value.__doc__:
+            lines.append(f"{name}: {value.__doc__}")
     return lines
 
 

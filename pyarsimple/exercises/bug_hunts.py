@@ -171,8 +171,8 @@ HUNT_2 = _hunt(
     """
 nade_backward is the backward pass of a NADE, as in exercise nade-backward.
 With it the loss falls, and comes to rest well above that of the authors'.
-The gradients of V and b agree with differences; so do those of W and c when
-D is 1 or 2.
+The gradients of V and b agree with differences. So does that of W, when D
+is 1 or 2.
 """,
     "import numpy as np\n\nfrom pyarsimple.conditionals import sigmoid",
     '''
@@ -272,7 +272,7 @@ def bernoulli_log_p(logits, x):
 HUNT_5 = _hunt(
     5,
     "cut-paths",
-    "a MADE that is causal, and no better than an FVSBN",
+    "a MADE that is causal, and worse than it should be",
     """
 make_masks makes the masks of a MADE, as in exercise made-masks. Every test
 for leaks passes: no variable sees itself or a later one. Still the model is

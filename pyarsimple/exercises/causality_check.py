@@ -71,8 +71,8 @@ def find_leaks(conditionals, D, order, rng):
     """The set of all (i, j), whole numbers, such that conditional i changes
     with x_j although x_j is not before x_i. Empty for a good model.
 
-    About 9 lines. Not more than 200000 rows in all may go through
-    ``conditionals``.
+    About 9 lines. Whole numbers: no error at all. Not more than 200000 rows
+    in all may go through ``conditionals``.
     """
     raise NotImplementedError("fill me in: find_leaks, about 9 lines")
 '''

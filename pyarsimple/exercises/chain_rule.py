@@ -146,8 +146,7 @@ ALL_BITS = Function(
     {
         "the first bit changes fastest: each row is written from right to left":
             lambda D: all_bits(D)[:, ::-1],
-        "counts downwards, from all ones": lambda D: all_bits(D)[::-1],
-        "the bits are turned: 0 where 1 should be": lambda D: 1 - all_bits(D),
+        "counts downwards, or 0 and 1 are exchanged": lambda D: all_bits(D)[::-1],
     },
 )  # fmt: skip
 

@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     }.get(args.action, _list)  # fmt: skip
     try:
         return action(args)
-    except (UsageError, progress.ProgressError) as error:
+    except (UsageError, progress.ProgressError, OSError) as error:
         print(f"pyarsimple exercises: error: {error}", file=sys.stderr)
         return USAGE
 
@@ -117,9 +117,7 @@ def _list(args: argparse.Namespace) -> int:
     rows = [("exercise", "teaches", "min", "state")]
     for exercise in ladder().values():
         row = known.get(exercise.name, {})
-        state = str(row.get("state", ""))
-        if not state and row.get("started"):
-            state = "not done"
+        state = str(row.get("state", "not done"))
         state += f" {row['score']:g}/10" if state == "wrong" and "score" in row else ""
         state += f" {'?' * int(row.get('hints', 0))}"
         rows.append((exercise.name, exercise.teaches, str(exercise.minutes), state.strip()))
@@ -146,8 +144,8 @@ def _start(args: argparse.Namespace) -> int:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     before = progress.read(args.folder).get(exercise.name, {})
     progress.record(args.folder, exercise.name, started=True, state=before.get("state", "not done"))
-    print(f"{path}: {exercise.title}, about {exercise.minutes} minutes.")
-    print(f"Fill it in, then: pyarsimple exercises grade {path}")
+    print(f"{exercise.title}: about {exercise.minutes} minutes.")
+    print(f"Fill in {path}, then:\n  pyarsimple exercises grade {path}")
     return OK
 
 
@@ -176,8 +174,8 @@ def _grade(args: argparse.Namespace) -> int:
     if not args.no_record:
         try:
             progress.record(path.parent, exercise.name, state=grade.state, score=grade.score)
-        except OSError as error:
-            print(f"(progress was not recorded: {error.strerror})", file=sys.stderr)
+        except (OSError, progress.ProgressError) as error:
+            print(f"progress was not recorded: {error}", file=sys.stderr)
     return OK if grade.state == "done" else NOT_RIGHT
 
 

@@ -98,13 +98,13 @@ def count(function: Callable[..., Any], args: tuple[Any, ...], path: str) -> int
 
     def local(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal steps
-        steps += event == "opcode"
+        steps += event in {"opcode", "line"}
         return local
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
         if frame.f_code.co_filename != path:
             return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        frame.f_trace_opcodes = True
         return local
 
     Counted.tally = 0
@@ -116,4 +116,4 @@ def count(function: Callable[..., Any], args: tuple[Any, ...], path: str) -> int
         function(*arrays)
     finally:
         sys.settrace(before)
-    return Counted.tally + steps
+    return max(1, Counted.tally + steps)

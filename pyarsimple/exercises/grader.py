@@ -21,7 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from pyarsimple.exercises.answers import Answer, Costly, NotDone, Wrong, describe_exception, watched
+from pyarsimple.exercises.answers import (
+    Answer,
+    Costly,
+    NotDone,
+    Wrong,
+    describe_exception,
+    quiet,
+    watched,
+)
 
 WIDTH = 80
 
@@ -32,6 +40,8 @@ RIGHT, COSTLY, WRONG, NOT_DONE, SKIPPED = "ok", "slow", "WRONG", "not done", "-"
 @dataclass(frozen=True)
 class Stage:
     """One promise of an answer: ``judge`` returns a remark, or raises `Wrong` or `NotDone`.
+
+    What follows the first line of the remark is a picture, shown beneath it.
 
     A ``gate`` that fails ends its group, for the rest could not be judged; a ``last`` stage is
     judged only if all before it are right.
@@ -120,6 +130,7 @@ class StageResult:
     remark: str = ""
     example: list[str] = field(default_factory=list)
     cause: str = ""
+    picture: list[str] = field(default_factory=list)
 
     def line(self, width: int) -> str:
         """One line, of at most 80 columns."""
@@ -129,7 +140,7 @@ class StageResult:
     def detail(self, width: int = 0) -> str:
         """What stands beneath the line: what did not fit into it, the example and the cause."""
         lines = []
-        if self.line(width).endswith("..."):
+        if self.status != RIGHT and self.line(width).endswith("..."):
             lines += textwrap.wrap(
                 self.remark, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 8
             )
@@ -137,14 +148,14 @@ class StageResult:
         if example and example[0].startswith("line "):
             lines.append(f"      {example.pop(0)}"[:WIDTH])
         if example:
-            lines.append("      Smallest example that fails:")
+            lines += [] if self.status == COSTLY else ["      Smallest example that fails:"]
             lines += [f"        {line}"[:WIDTH] for line in example]
         if self.cause:
             lines += textwrap.wrap(
                 f"Likely cause: {self.cause}.", WIDTH, initial_indent=" " * 6,
                 subsequent_indent=" " * 8,
             )  # fmt: skip
-        return "\n".join(lines)
+        return "\n".join(lines + [f"        {line}" for line in self.picture])
 
 
 @dataclass
@@ -178,9 +189,13 @@ class Grade:
     def __str__(self) -> str:
         width = max(len(s.title) for s in self.stages)
         lines = [f"{self.exercise}: {self.title}", ""]
+        told: dict[str, str] = {}
         for stage in self.stages:
             lines.append(stage.line(width))
             detail = stage.detail(width)
+            if stage.cause and stage.cause in told:
+                detail = f"      Likely cause: the same as of {told[stage.cause]}."
+            told.setdefault(stage.cause, stage.title)
             if detail:
                 lines += ["", detail, ""]
         lines += [] if lines[-1] == "" else [""]
@@ -258,7 +273,8 @@ def _judge_one(
 ) -> None:
     try:
         try:
-            result.remark = stage.judge(answer)
+            with quiet(), np.errstate(all="warn"):
+                result.remark, *result.picture = stage.judge(answer).split("\n")
         finally:
             check_everybodys(before)  # first of all, for it makes every other verdict doubtful
         result.status, result.score = RIGHT, stage.points

@@ -87,7 +87,7 @@ def spread_degrees(n_units, n_dims):
     units as the others, or one more: unit k of n_units is as far on its way
     as its degree between 1 and D-1. All 0 where D = 1.
 
-    About 3 lines. Whole numbers.
+    About 3 lines. Whole numbers, no error at all.
     """
     raise NotImplementedError("fill me in: spread_degrees, about 3 lines")
 '''

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,8 @@ def slow_best_step(f, x, gradient, steps):
 def numeric_gradient(f, x, step):
     """Central differences of f at x, in the shape of x.
 
-    About 6 lines. f is called with arrays that are yours: do not move x
-    itself, for whoever gave it to you may still need it.
+    About 6 lines. Error to expect: 1e-9, rounding. f is called with arrays
+    that are yours: do not move x itself, whoever gave it may still need it.
     """
     raise NotImplementedError("fill me in: numeric_gradient, about 6 lines")
 
@@ -80,7 +80,8 @@ def numeric_gradient(f, x, step):
 def best_step(f, x, gradient, steps):
     """The step whose numeric gradient is closest to ``gradient``.
 
-    About 2 lines. Closest in the norm: the root of the sum of squares.
+    About 2 lines. Closest in the norm: the root of the sum of squares. One
+    of the steps is returned as it is: no error at all.
     """
     raise NotImplementedError("fill me in: best_step, about 2 lines")
 '''
@@ -98,10 +99,12 @@ _names = read_template(TEMPLATE)
 
 
 def _cubic(x: Array) -> float:
+    """x -> sum(x**3) + 2 * x.flat[0]"""  # noqa: D400
     return float((x**3).sum() + 2 * x.flat[0])
 
 
 def _wavy(x: Array) -> float:
+    """x -> sum(sin(k x_k) exp(x_k / k)) + prod(x), k from 1"""  # noqa: D400
     k = np.arange(1, x.size + 1).reshape(x.shape)
     return float((np.sin(k * x) * np.exp(x / k)).sum() + np.prod(x))
 
@@ -114,15 +117,18 @@ def _gradient_cases(rng: Rng) -> Iterator[Case]:
 
 
 def _step_cases(rng: Rng) -> Iterator[Case]:
-    for f, steps in ((np.exp, [1e-1, 1e-5]), (np.exp, [1e-13, 1e-5, 1e-1])):
-        x = rng.uniform(0.5, 1.5, 2)
-        yield _summed(f), x, np.exp(x), np.array(steps)
-    x = rng.uniform(1, 2, 3)
-    yield _summed(np.exp), x, np.exp(x), rng.permutation(10.0 ** np.arange(-14, 0, 2))
+    mixed = [1e-8, 1e-2, 1e-14, 1e-6, 1e-4, 1e-12, 1e-10]
+    for D, steps in ((1, [1e-1, 1e-5]), (2, [1e-9, 1e-1, 1e-5]), (3, mixed)):
+        x = rng.uniform(0.5, 1.5, D)
+        yield _summed(np.exp), x, np.exp(x), np.array(steps)
 
 
 def _summed(f: Callable[[Array], Array]) -> Callable[[Array], float]:
-    return lambda x: float(f(x).sum())
+    def summed(x: Array) -> float:
+        """x -> sum(exp(x))"""  # noqa: D400
+        return float(f(x).sum())
+
+    return summed
 
 
 def _differences(
@@ -215,8 +221,17 @@ def _picture(answer: Answer) -> str:
             cause="the error of a central difference falls with h^2; see the stage before",
         )
     best = min(errors, key=lambda power: errors[power])
-    dots = [max(0, round(-math.log10(max(e, 1e-15)))) for e in errors.values()]
-    return f"right digits at h = 1e-1..1e-14: {' '.join(map(str, dots))}; best 1e{best}"
+    return "\n".join([f"best at h = 1e{best}, error {errors[best]:.0e}", *_draw(errors)])
+
+
+def _draw(errors: Mapping[int, float]) -> list[str]:
+    """The errors over the steps, both in decades."""
+    heights = {power: round(math.log10(max(e, 1e-16)) / 2) * 2 for power, e in errors.items()}
+    lines = []
+    for height in range(max(heights.values()), min(heights.values()) - 1, -2):
+        marks = "".join(f"{'*' if heights[power] == height else '':>4}" for power in errors)
+        lines.append(f"error 1e{height:+03d} |{marks}".rstrip())
+    return [*lines, "       h = 1e" + "".join(f"{power:>4}" for power in errors)]
 
 
 EXERCISE = Exercise(

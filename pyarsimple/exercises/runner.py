@@ -240,13 +240,21 @@ class _NoInput:
 
 
 def main() -> None:
-    """Read a job from standard input, grade it, and write every stage as soon as it is judged."""
+    """Read a job from standard input and grade it."""
     job = json.loads(sys.stdin.buffer.read())
     sys.stdin = _NoInput()
+    limit_memory(job["megabytes"])
+    work(job)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(0)  # threads, or functions for the end, that the answer left behind do not matter
+
+
+def work(job: dict[str, Any]) -> None:
+    """Grade an answer, and write every stage as soon as it is judged."""
     exercise = ladder()[job["exercise"]]
     trace = open(job["trace"], "w")  # noqa: SIM115  (open until the process ends)
     faulthandler.enable(trace)
-    limit_memory(job["megabytes"])
     faulthandler.dump_traceback_later(max(0.1, 0.9 * job["seconds"]), file=trace)
     results = os.open(job["results"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
@@ -257,9 +265,6 @@ def main() -> None:
     for stage in results_of(exercise, job["path"], seed=job["seed"]):
         write(asdict(stage))
     write("end")
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-    os._exit(0)  # threads, or functions for the end, that the answer left behind do not matter
 
 
 def limit_memory(megabytes: int) -> None:

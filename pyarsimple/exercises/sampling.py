@@ -93,6 +93,7 @@ def fill_in(state, x, n_known, uniforms, conditional):
                       would rather not write the comparison yourself
 
     About 6 lines: each variable is visited once. x must stay as it is.
+    Bits: no error at all.
     """
     raise NotImplementedError("fill me in: fill_in, about 6 lines")
 
@@ -159,7 +160,8 @@ def slow_nade_sample(x, n_known, uniforms, W, c, V, b, order, hidden):
 def nade_sample(x, n_known, uniforms, W, c, V, b, order, hidden):
     """Return x (N, D) with the variables from position n_known on drawn.
 
-    About 8 lines: one loop over the order. x must stay as it is.
+    About 8 lines: one loop over the order. x must stay as it is. Bits: no
+    error at all.
     """
     raise NotImplementedError("fill me in: nade_sample, about 8 lines")
 '''
@@ -292,7 +294,7 @@ def _sampled(answer: Answer) -> str:
             f"chi-square {statistic:.0f} for 7 degrees of freedom", shown,
             "the draws do not come from the model's conditionals; see the stage before",
         )  # fmt: skip
-    return f"chi-square {statistic:.1f} of {n} draws, 7 degrees of freedom"
+    return f"chi-square {statistic:.1f} with 7 degrees of freedom"
 
 
 def _frequencies(x: Array) -> Array:

@@ -20,6 +20,7 @@ from pyarsimple.exercises.answers import (
     Wrong,
     by_name,
     check_form,
+    quiet,
     show,
     show_case,
     watched,
@@ -129,8 +130,7 @@ def _has_done(
     function: Function, outcomes: Sequence[Outcome], name: str, suspect: Callable[..., Any]
 ) -> bool:
     for outcome in outcomes:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             made = by_name(function.returns, suspect(*copy.deepcopy(outcome.case)))
         for key in _parts(outcome.wanted, name):
             a, b, wanted = outcome.got[key], made.get(key), outcome.wanted[key]
@@ -288,8 +288,7 @@ def cost(
     def judge(answer: Answer) -> str:
         work = []
         for size in sizes:
-            with watched(answer.path), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with watched(answer.path), quiet():
                 work.append(count(answer.names[function], make_case(size), answer.path))
         power = math.log2(work[2] / work[1]) / math.log2(sizes[2] / sizes[1])
         told = f"operations grow like {letter}^{power:.1f}"

@@ -1,0 +1,246 @@
+"""``pyarsimple exercises``: list, start, grade, hint, solution, and the page for teachers."""
+
+import argparse
+import contextlib
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pyarsimple.exercises import command, ladder, progress
+from pyarsimple.exercises.texts import solution_of
+
+ROOT = Path(__file__).resolve().parents[1]
+ANSWERS = Path(__file__).parent / "answers"
+
+
+@pytest.fixture
+def exercises(tmp_path, monkeypatch, capsys):
+    """Run the command in an empty folder: exit status, what it printed, and its errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYARSIMPLE_STUDENT", raising=False)
+
+    def run(*arguments):
+        parser = argparse.ArgumentParser(prog="pyarsimple")
+        command.add_parser(parser.add_subparsers())
+        try:
+            status = command.run(parser.parse_args(["exercises", *map(str, arguments)]))
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        wide = [line for line in out.splitlines() if len(line) > 80 and str(tmp_path) not in line]
+        assert not wide or "--json" in arguments or "solution" in arguments, out
+        return status, out, err
+
+    return run
+
+
+def known(folder="."):
+    return progress.read(folder)
+
+
+def test_list(exercises):
+    status, out, _ = exercises()
+    assert status == 0
+    assert all(name in out for name in ladder())
+    assert "0 of 22 done" in out
+    assert out.count("  not done") == len(ladder())
+    assert exercises("list")[1] == out
+
+
+def test_start_grade_hint_solution(exercises, tmp_path):
+    status, out, _ = exercises("start", "order-mixture")
+    assert status == 0
+    path = tmp_path / "order_mixture.py"
+    assert path.read_text() == ladder()["order-mixture"].template
+    assert "grade order_mixture.py" in out
+    assert known()["order-mixture"]["state"] == "not done"
+
+    status, out, _ = exercises("grade", path.name)
+    assert status == 1
+    assert "not done yet" in out
+
+    path.write_text((ANSWERS / "order-mixture" / "wrong_best.py").read_text())
+    status, out, _ = exercises("grade", path.name)
+    assert status == 1
+    assert "the best order is taken" in re.sub(r"\s+", " ", out)
+    assert known()["order-mixture"]["state"] == "wrong"
+    assert re.search(r"order-mixture .* wrong 1/10$", exercises()[1], re.MULTILINE)
+
+    hints = ladder()["order-mixture"].hints
+    for k in (1, 2, 3, 3):
+        status, out, _ = exercises("hint", "order-mixture")
+        assert status == 0
+        assert out.count("Hint ") == k
+        assert hints[k - 1].split()[0] in out
+        assert known()["order-mixture"]["hints"] == k
+    assert "There are no more" in out
+
+    status, out, _ = exercises("solution", "order-mixture")
+    assert out == solution_of(ladder()["order-mixture"])
+    path.write_text(out)
+    status, out, _ = exercises("grade", path)
+    assert status == 0
+    assert "10 of 10 points: right." in out
+    assert known()["order-mixture"] == {
+        "started": True, "state": "done", "score": 10, "hints": 3, "solution_seen": True,
+    }  # fmt: skip
+    assert re.search(r"order-mixture .* done \?\?\?$", exercises()[1], re.MULTILINE)
+    assert {p.name for p in tmp_path.iterdir()} == {"order_mixture.py", progress.FILE_NAME}
+
+
+def test_start_never_overwrites_unless_told_to(exercises, tmp_path):
+    exercises("start", "softplus")
+    (tmp_path / "softplus.py").write_text("my work")
+    status, out, err = exercises("start", "softplus")
+    assert (status, out) == (2, "")
+    assert "--force" in err
+    assert (tmp_path / "softplus.py").read_text() == "my work"
+    assert exercises("start", "softplus", "--force")[0] == 0
+    assert (tmp_path / "softplus.py").read_text() == ladder()["softplus"].template
+
+
+def test_folders(exercises, tmp_path):
+    folder = tmp_path / "student"
+    folder.mkdir()
+    assert exercises("start", "softplus", "--folder", folder)[0] == 0
+    assert exercises("hint", "softplus", "--folder", folder)[0] == 0
+    assert {p.name for p in folder.iterdir()} == {"softplus.py", progress.FILE_NAME}
+    assert list(tmp_path.iterdir()) == [folder]
+    assert exercises("grade", folder / "softplus.py")[0] == 1
+    assert "not done ?" in exercises("list", "--folder", folder)[1]
+    assert "not done ?" not in exercises("list")[1]
+
+
+def test_json_is_what_gradescope_reads(exercises, tmp_path):
+    path = tmp_path / "nade_forward.py"
+    path.write_text((ANSWERS / "nade-forward" / "slow_quadratic.py").read_text())
+    status, out, _ = exercises("grade", path, "--json", "--no-record")
+    assert status == 0  # slow, but right
+    results = json.loads(out)
+    assert results["score"] == sum(test["score"] for test in results["tests"]) == 8
+    assert results["execution_time"] > 0
+    for test in results["tests"]:
+        assert set(test) == {"name", "score", "max_score", "status", "output"}
+        assert test["status"] in {"passed", "failed"}
+        assert (test["status"] == "passed") == (test["score"] == test["max_score"])
+    assert sum(test["max_score"] for test in results["tests"]) == 10
+    assert "operations" in results["tests"][-1]["output"]
+    assert not (tmp_path / progress.FILE_NAME).exists()
+
+
+def test_the_seed_of_a_student(exercises, tmp_path, monkeypatch):
+    path = tmp_path / "fvsbn_forward.py"
+    path.write_text((ANSWERS / "fvsbn-forward" / "wrong_no_bias.py").read_text())
+    plain, ada = exercises("grade", path), exercises("grade", path, "--student", "Ada")
+    assert plain != ada
+    monkeypatch.setenv("PYARSIMPLE_STUDENT", "Ada")
+    assert exercises("grade", path) == ada
+
+
+def test_which_exercise_a_file_answers(exercises, tmp_path):
+    right = (ANSWERS / "order-mixture" / "right_pairs.py").read_text()
+    anonymous = right.replace('EXERCISE = "order-mixture"', "")
+    (tmp_path / "mine.py").write_text(right)
+    assert exercises("grade", "mine.py")[0] == 0
+    (tmp_path / "mine.py").write_text(anonymous)
+    status, _, err = exercises("grade", "mine.py")
+    assert status == 2
+    assert "--exercise" in err
+    assert exercises("grade", "mine.py", "--exercise", "order_mixture")[0] == 0
+    (tmp_path / "order_mixture.py").write_text(anonymous)
+    assert exercises("grade", "order_mixture.py")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["start", "no-such"], "no exercise 'no-such'"),
+        (["hint", "no-such"], "no exercise 'no-such'"),
+        (["solution", "no-such"], "no exercise 'no-such'"),
+        (["start", "softplus", "--folder", "not/there"], "cannot write"),
+        (["grade", "not-there.py"], "cannot read not-there.py"),
+        (["grade", "."], "cannot read"),
+        (["grade", "x.py", "--seconds", "0"], "above 0"),
+        (["grade", "x.py", "--megabytes", "many"], "above 0"),
+        (["grade"], "required"),
+        (["fly"], "invalid choice"),
+    ],
+)
+def test_bad_usage(exercises, arguments, message):
+    status, out, err = exercises(*arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_broken_file_is_graded_and_not_a_traceback(exercises, tmp_path):
+    (tmp_path / "softplus.py").write_text("def softplus(z):\nreturn z\n")
+    status, out, err = exercises("grade", "softplus.py")
+    assert status == 1
+    assert "line 2: return z" in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"softplus": 3}', "\x00"])
+def test_a_damaged_progress_is_said(exercises, tmp_path, content):
+    (tmp_path / progress.FILE_NAME).write_text(content)
+    status, _, err = exercises()
+    assert status == 2
+    assert "is damaged" in err
+
+
+def test_a_grade_does_not_depend_on_a_progress_that_cannot_be_written(exercises, tmp_path):
+    (tmp_path / progress.FILE_NAME).write_text("{")
+    (tmp_path / "mine.py").write_text(solution_of(ladder()["order-mixture"]))
+    status, out, err = exercises("grade", "mine.py")
+    assert status == 0
+    assert "right." in out
+    assert "was not recorded" in err
+
+
+def test_limits_can_be_set(exercises, tmp_path):
+    (tmp_path / "order_mixture.py").write_text("while True: pass\n")
+    status, out, _ = exercises("grade", "order_mixture.py", "--seconds", "0.5")
+    assert status == 1
+    assert "takes more than 0.5 seconds" in out
+    assert "line 1: while True: pass" in out
+
+
+def test_help(exercises):
+    status, out, _ = exercises("--help")
+    assert status == 0
+    assert "no sandbox" in re.sub(r"\s+", " ", out)
+
+
+# The page for teachers.
+
+
+PAGE = (ROOT / "docs" / "exercises.md").read_text()
+
+
+def test_the_table_of_the_page_is_the_ladder():
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \| (.*) \|$", PAGE, re.MULTILINE)
+    assert rows == [(e.name, str(e.minutes), e.teaches) for e in ladder().values()]
+
+
+def test_the_example_of_the_page_is_what_is_printed():
+    from pyarsimple.exercises.grader import grade_here
+
+    path = ANSWERS / "fvsbn-forward" / "wrong_diagonal.py"
+    text = str(grade_here(ladder()["fvsbn-forward"], str(path)))
+    example = next(b for b in re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S) if "WRONG" in b)
+    assert example.strip() in text
+
+
+def test_the_python_of_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, output = re.search(
+        r"^```python\n(.*?)^```\n```text\n(.*?)^```", PAGE, re.M | re.S
+    ).groups()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "exercises.md", "exec"), {})
+    assert printed.getvalue() == output
