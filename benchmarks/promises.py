@@ -120,6 +120,8 @@ def _judge_ratio(promise, contenders):
 
     rivals = [name for name in contenders if belongs(name)]
     timed = [name for name in rivals if "median" in contenders[name]]
+    if contenders[promise.measured].get("threads") == 1 and promise.against == ("compiled@1",):
+        return _entry(promise, None, "times", case=promise.case, reason="the run has one thread")
     absent = [name for name in rivals if name not in timed]
     mine = contenders[promise.measured]
     if not timed or "median" not in mine:

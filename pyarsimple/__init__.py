@@ -13,9 +13,11 @@ from pyarsimple.training import fit
 from pyarsimple.twins import backend, set_num_threads
 
 if TYPE_CHECKING:
-    from pyarsimple import baselines, conditionals, datasets, optimizers, orders, plots
+    from pyarsimple import baselines, checks, conditionals, datasets, optimizers, orders, plots
 
-_SUBMODULES = ("baselines", "conditionals", "datasets", "optimizers", "orders", "plots")
+_SUBMODULES = (
+    "baselines", "checks", "conditionals", "datasets", "optimizers", "orders", "plots",
+)  # fmt: skip
 
 __all__ = [
     "FVSBN",
@@ -23,6 +25,7 @@ __all__ = [
     "NADE",
     "backend",
     "baselines",
+    "checks",
     "compare",
     "conditionals",
     "datasets",

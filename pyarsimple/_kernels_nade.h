@@ -261,8 +261,97 @@ static int NAME(nade_logits)(const struct nade *q)
  * the beginning of the run. Examples that have come back to their start share g(c): of them only the
  * sum of d_logits is needed.
  *
+ * Walking back, two variables are taken at once, for the examples whose state is the same for both:
+ * h and d_h are then loaded, and d_h is stored, once for two.
+ *
  * A task is a block of hidden units, for all examples: the columns of dW, dc and dV are its own.
  */
+
+/* One block of hidden units and where it stands in the walk over one tile. */
+#define nade_walk NAME(nade_walk)
+struct nade_walk {
+    const struct nade *q;
+    const real *x, *d_logits; /* of the tile */
+    const uint32_t *nonzero;
+    /* The block's columns of W, V and their gradients, (D,), by position: side by side and in the
+     * order of the walk, which caches and the CPU's prefetching like better than where they are. */
+    vec (*W)[BACKWARD_VECS], (*V)[BACKWARD_VECS], (*dW)[BACKWARD_VECS], (*dV)[BACKWARD_VECS];
+    vec (*states)[BACKWARD_VECS]; /* in the order of their beginnings; the first is g(c) */
+    int32_t *before;              /* the state that the same example had before */
+    int32_t state[TILE];          /* of each example: its state now, */
+    const vec *h[TILE];           /* and its hidden units, times keep */
+    uint32_t started;             /* the examples that do not share g(c) */
+    vec a[TILE][BACKWARD_VECS], d_a[TILE][BACKWARD_VECS], d_h[TILE][BACKWARD_VECS];
+    vec keep[TILE][BACKWARD_VECS], kept[TILE][BACKWARD_VECS];
+};
+
+/* Let h be the hidden units of the example's state. */
+INLINE void NAME(enter_state)(struct nade_walk *t, int n)
+{
+    t->h[n] = t->states[t->state[n]];
+    if (t->q->keep) {
+        for (int k = 0; k < BACKWARD_VECS; k++)
+            t->kept[n][k] = t->h[n][k] * t->keep[n][k];
+        t->h[n] = t->kept[n];
+    } else if (t->state[n] == 0) {
+        t->started &= ~((uint32_t)1 << n);
+    }
+}
+
+/* At position p, where the states of some examples begin: what their runs gave to d_a, and so what
+ * x_i contributes to dW_i. Then these examples go back to the state before. */
+INLINE void NAME(end_runs)(struct nade_walk *t, ptrdiff_t p, const int hidden)
+{
+    enum { VECS = BACKWARD_VECS };
+    ptrdiff_t D = t->q->D, i = t->q->order[p];
+    vec *dW = t->dW[p];
+    for (uint32_t rest = t->nonzero[p]; rest; rest &= rest - 1) {
+        int n = LOWEST_BIT(rest);
+        real x_i = t->x[n * D + i];
+        int32_t old = t->state[n];
+        if (t->q->keep)
+            for (int k = 0; k < VECS; k++)
+                t->d_h[n][k] *= t->keep[n][k];
+        UNROLL
+        for (int k = 0; k < VECS; k++) {
+            vec d_a = t->d_a[n][k] + t->d_h[n][k] * slope(t->states[old][k], hidden);
+            t->d_a[n][k] = d_a;
+            t->d_h[n][k] = (vec){0};
+            dW[k] += x_i * d_a;
+        }
+        t->state[n] = t->before[old];
+        NAME(enter_state)(t, n);
+    }
+}
+
+/* One example and one variable: dV_i += d h, and d_h += d V_i. */
+INLINE void NAME(add_one)(struct nade_walk *t, int n, real d, const vec *v, vec *dv)
+{
+    const vec *h = t->h[n];
+    vec *d_h = t->d_h[n];
+    UNROLL
+    for (int k = 0; k < BACKWARD_VECS; k++) {
+        dv[k] += d * h[k];
+        d_h[k] += d * v[k];
+    }
+}
+
+/* The same for two variables. */
+INLINE void NAME(add_two)(struct nade_walk *t, int n, real d0, real d1, const vec *v0,
+                          const vec *v1, vec *dv0, vec *dv1)
+{
+    const vec *h = t->h[n];
+    vec *d_h = t->d_h[n];
+    UNROLL
+    for (int k = 0; k < BACKWARD_VECS; k++) {
+        vec h_k = h[k], sum = d_h[k];
+        dv0[k] += d0 * h_k;
+        dv1[k] += d1 * h_k;
+        sum += d0 * v0[k];
+        sum += d1 * v1[k];
+        d_h[k] = sum;
+    }
+}
 
 INLINE void NAME(nade_backward_task)(struct nade_work *work, ptrdiff_t block, int slot,
                                      const int hidden)
@@ -270,162 +359,140 @@ INLINE void NAME(nade_backward_task)(struct nade_work *work, ptrdiff_t block, in
     enum { VECS = BACKWARD_VECS };
     const struct nade *q = work->q;
     ptrdiff_t D = q->D, H = q->H;
-    ptrdiff_t first = block * VECS * LANES, width = H - first;
-    const real *W = (const real *)q->W + first, *W_end = (const real *)q->W + D * H;
-    const real *V = (const real *)q->V + first, *V_end = (const real *)q->V + D * H;
-    real *dW = (real *)q->dW + first, *dW_end = (real *)q->dW + D * H;
-    real *dV = (real *)q->dV + first, *dV_end = (real *)q->dV + D * H;
+    ptrdiff_t first = block * VECS * LANES, width = H - first; /* perhaps more than the block's */
+    const real *W = q->W, *V = q->V;
+    real *dW = q->dW, *dV = q->dV;
     char *scratch = work->slots + (size_t)slot * work->slot_bytes;
-    /* Hidden states of the tile in the order of their beginnings; the first is g(c), and `before[s]` is
-     * the state that the same example had before. */
-    vec (*states)[VECS] = take(&scratch, (size_t)work->n_states * sizeof *states);
-    int32_t *before = take(&scratch, (size_t)work->n_states * sizeof *before);
+    struct nade_walk walk, *t = &walk;
     vec c[VECS], dc[VECS];
+
+    t->q = q;
+    t->states = take(&scratch, (size_t)work->n_states * sizeof *t->states);
+    t->before = take(&scratch, (size_t)work->n_states * sizeof *t->before);
+    t->W = take(&scratch, (size_t)D * sizeof *t->W);
+    t->V = take(&scratch, (size_t)D * sizeof *t->V);
+    t->dW = take(&scratch, (size_t)D * sizeof *t->dW);
+    t->dV = take(&scratch, (size_t)D * sizeof *t->dV);
     load_units(c, (const real *)q->c + first, width, (const real *)q->c + H, VECS);
     for (int k = 0; k < VECS; k++) {
-        states[0][k] = activate(c[k], hidden);
-        dc[k] = (vec){0};
+        t->states[0][k] = activate(c[k], hidden);
+        dc[k] = v_set(0);
+    }
+    for (ptrdiff_t p = 0; p < D; p++) {
+        load_units(t->W[p], W + q->order[p] * H + first, width, W + D * H, VECS);
+        load_units(t->V[p], V + q->order[p] * H + first, width, V + D * H, VECS);
+        for (int k = 0; k < VECS; k++)
+            t->dW[p][k] = t->dV[p][k] = v_set(0);
     }
 
     for (ptrdiff_t tile = 0; tile < work->n_tiles; tile++) {
-        const real *x = (const real *)q->x + tile * TILE * D;
-        const real *d_logits = (const real *)q->d_logits + tile * TILE * D;
-        const uint32_t *nonzero = work->nonzero + tile * D;
+        const real *x = t->x = (const real *)q->x + tile * TILE * D;
+        const real *d_logits = t->d_logits = (const real *)q->d_logits + tile * TILE * D;
+        const uint32_t *nonzero = t->nonzero = work->nonzero + tile * D;
         const int rows = NAME(rows_of)(q, tile);
-        vec a[TILE][VECS], d_a[TILE][VECS], d_h[TILE][VECS], keep[TILE][VECS], kept[TILE][VECS];
-        vec d_h_start[VECS];
-        int32_t state[TILE], n_states = 1;
+        int32_t n_states = 1;
+        vec d_h_start[VECS]; /* of all examples that share g(c) */
 
         /* There. */
         for (int n = 0; n < TILE; n++) {
-            state[n] = 0;
+            t->state[n] = 0;
             for (int k = 0; k < VECS; k++) {
-                a[n][k] = c[k];
-                d_a[n][k] = d_h[n][k] = (vec){0};
+                t->a[n][k] = c[k];
+                t->d_a[n][k] = t->d_h[n][k] = (vec){0};
             }
         }
         for (ptrdiff_t p = 0; p < D - 1; p++) {
-            if (p + AHEAD < D && nonzero[p + AHEAD])
-                fetch_units(W + q->order[p + AHEAD] * H, VECS);
-            if (!nonzero[p])
-                continue;
             ptrdiff_t i = q->order[p];
-            vec w[VECS];
-            load_units(w, W + i * H, width, W_end, VECS);
             for (uint32_t rest = nonzero[p]; rest; rest &= rest - 1) {
                 int n = LOWEST_BIT(rest);
                 real x_i = x[n * D + i];
                 UNROLL
                 for (int k = 0; k < VECS; k++) {
-                    a[n][k] += x_i * w[k];
-                    states[n_states][k] = activate(a[n][k], hidden);
+                    vec a = t->a[n][k] + x_i * t->W[p][k];
+                    t->a[n][k] = a;
+                    t->states[n_states][k] = activate(a, hidden);
                 }
-                before[n_states] = state[n];
-                state[n] = n_states++;
+                t->before[n_states] = t->state[n];
+                t->state[n] = n_states++;
             }
         }
 
-        /* And back. h[n] is the example's hidden units, times keep. */
-        const vec *h[TILE];
-        uint32_t started = 0; /* the examples that do not share g(c) */
+        /* And back. */
+        const uint32_t all_rows = ~(uint32_t)0 >> (32 - rows);
+        t->started = all_rows;
         for (int n = 0; n < rows; n++) {
-            h[n] = states[state[n]];
-            if (q->keep) {
-                load_units(keep[n], (const real *)q->keep + (tile * TILE + n) * H + first, width,
+            if (q->keep)
+                load_units(t->keep[n], (const real *)q->keep + (tile * TILE + n) * H + first, width,
                            (const real *)q->keep + q->N * H, VECS);
-                for (int k = 0; k < VECS; k++)
-                    kept[n][k] = h[n][k] * keep[n][k];
-                h[n] = kept[n];
-            }
-            if (q->keep || state[n] != 0)
-                started |= (uint32_t)1 << n;
+            NAME(enter_state)(t, n);
         }
         for (int k = 0; k < VECS; k++)
             d_h_start[k] = (vec){0};
 
-        for (ptrdiff_t p = D - 1; p >= 0; p--) {
-            ptrdiff_t i = q->order[p];
-            vec v[VECS], dv[VECS];
-            if (p >= AHEAD) {
-                fetch_units(V + q->order[p - AHEAD] * H, VECS);
-                fetch_units(dV + q->order[p - AHEAD] * H, VECS);
-                if (nonzero[p - AHEAD])
-                    fetch_units(dW + q->order[p - AHEAD] * H, VECS);
-            }
+        for (ptrdiff_t p = D - 1; p >= 0; p -= 2) {
+            const int two = p > 0;
+            const ptrdiff_t i0 = q->order[p], i1 = q->order[two ? p - 1 : p];
+            const uint32_t alone = two ? nonzero[p - 1] : ~(uint32_t)0;
+            vec v0[VECS], v1[VECS], dv0[VECS], dv1[VECS];
+            real d0_start = 0, d1_start = 0;
 
-            if (nonzero[p]) { /* here begin the states of some examples */
-                vec dw[VECS];
-                if (tile == 0)
-                    for (int k = 0; k < VECS; k++)
-                        dw[k] = (vec){0};
-                else
-                    load_units(dw, dW + i * H, width, dW_end, VECS);
-                for (uint32_t rest = nonzero[p]; rest; rest &= rest - 1) {
+            NAME(end_runs)(t, p, hidden);
+            UNROLL
+            for (int k = 0; k < VECS; k++) {
+                v0[k] = t->V[p][k];
+                v1[k] = t->V[two ? p - 1 : p][k];
+                dv0[k] = t->dV[p][k];
+                dv1[k] = t->dV[two ? p - 1 : p][k];
+            }
+            for (uint32_t rest = t->started & ~alone; rest; rest &= rest - 1) {
+                int n = LOWEST_BIT(rest);
+                NAME(add_two)(t, n, d_logits[n * D + i0], d_logits[n * D + i1], v0, v1, dv0, dv1);
+            }
+            for (uint32_t rest = t->started & alone; rest; rest &= rest - 1) {
+                int n = LOWEST_BIT(rest);
+                NAME(add_one)(t, n, d_logits[n * D + i0], v0, dv0);
+            }
+            for (uint32_t rest = all_rows & ~t->started; rest; rest &= rest - 1) {
+                int n = LOWEST_BIT(rest);
+                d0_start += d_logits[n * D + i0];
+                d1_start += d_logits[n * D + i1];
+            }
+            if (two) {
+                NAME(end_runs)(t, p - 1, hidden);
+                for (uint32_t rest = alone; rest; rest &= rest - 1) {
                     int n = LOWEST_BIT(rest);
-                    real x_i = x[n * D + i];
-                    int32_t old = state[n];
-                    state[n] = before[old];
-                    if (q->keep)
-                        for (int k = 0; k < VECS; k++)
-                            d_h[n][k] *= keep[n][k];
-                    UNROLL
-                    for (int k = 0; k < VECS; k++) {
-                        d_a[n][k] += d_h[n][k] * slope(states[old][k], hidden);
-                        d_h[n][k] = (vec){0};
-                        dw[k] += x_i * d_a[n][k];
-                    }
-                    h[n] = states[state[n]];
-                    if (q->keep) {
-                        for (int k = 0; k < VECS; k++)
-                            kept[n][k] = h[n][k] * keep[n][k];
-                        h[n] = kept[n];
-                    } else if (state[n] == 0) {
-                        started &= ~((uint32_t)1 << n);
-                    }
+                    if (t->started >> n & 1)
+                        NAME(add_one)(t, n, d_logits[n * D + i1], v1, dv1);
+                    else
+                        d1_start += d_logits[n * D + i1];
                 }
-                store_units(dW + i * H, dw, width, VECS);
-            } else if (tile == 0) {
-                vec zeros[VECS] = {{0}};
-                store_units(dW + i * H, zeros, width, VECS);
-            }
-
-            load_units(v, V + i * H, width, V_end, VECS);
-            if (tile == 0)
-                for (int k = 0; k < VECS; k++)
-                    dv[k] = (vec){0};
-            else
-                load_units(dv, dV + i * H, width, dV_end, VECS);
-            real d_start = 0;
-            for (int n = 0; n < rows; n++) {
-                real d = d_logits[n * D + i];
-                if (started >> n & 1) {
-                    UNROLL
-                    for (int k = 0; k < VECS; k++) {
-                        dv[k] += d * h[n][k];
-                        d_h[n][k] += d * v[k];
-                    }
-                } else {
-                    d_start += d;
+                UNROLL
+                for (int k = 0; k < VECS; k++) {
+                    t->dV[p - 1][k] = dv1[k] + d1_start * t->states[0][k];
+                    d_h_start[k] += d1_start * v1[k];
                 }
             }
             UNROLL
             for (int k = 0; k < VECS; k++) {
-                dv[k] += d_start * states[0][k];
-                d_h_start[k] += d_start * v[k];
+                t->dV[p][k] = dv0[k] + d0_start * t->states[0][k];
+                d_h_start[k] += d0_start * v0[k];
             }
-            store_units(dV + i * H, dv, width, VECS);
         }
 
         for (int n = 0; n < rows; n++)
             for (int k = 0; k < VECS; k++) {
                 if (q->keep)
-                    d_a[n][k] += d_h[n][k] * keep[n][k] * slope(states[0][k], hidden);
-                dc[k] += d_a[n][k];
+                    t->d_a[n][k] += t->d_h[n][k] * t->keep[n][k] * slope(t->states[0][k], hidden);
+                dc[k] += t->d_a[n][k];
             }
         for (int k = 0; k < VECS; k++)
-            dc[k] += d_h_start[k] * slope(states[0][k], hidden);
+            dc[k] += d_h_start[k] * slope(t->states[0][k], hidden);
     }
     store_units((real *)q->dc + first, dc, width, VECS);
+    for (ptrdiff_t p = 0; p < D; p++) {
+        store_units(dW + q->order[p] * H + first, t->dW[p], width, VECS);
+        store_units(dV + q->order[p] * H + first, t->dV[p], width, VECS);
+    }
 }
 
 /* db is the sum of d_logits over the examples. */
@@ -489,7 +556,8 @@ static int NAME(nade_backward)(const struct nade *q)
 
     work.n_states = NAME(most_nonzero)(&work, D) + 1;
     work.slot_bytes = rounded_up((size_t)(work.n_states * block) * sizeof(real))
-                    + rounded_up((size_t)work.n_states * sizeof(int32_t));
+                    + rounded_up((size_t)work.n_states * sizeof(int32_t))
+                    + 4 * rounded_up((size_t)(D * block) * sizeof(real));
     work.slots = scratch_get((size_t)threads * work.slot_bytes, &slots_to_free);
     if (work.slots == NULL) {
         free(nonzero_to_free);

@@ -61,8 +61,8 @@ def add_parser(subparsers: Any) -> None:
         "check",
         help="check gradients, dependences, sums and samples of a model",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter  # keep the lines as they are
     add_arguments(parser)
     parser.set_defaults(run=run)
 

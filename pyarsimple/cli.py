@@ -1,4 +1,4 @@
-"""The command line: pyarsimple demo | train | evaluate | sample | info.
+"""The command line: pyarsimple demo | train | evaluate | sample | info | check | exercises.
 
 A command is a function that adds its arguments and a function that runs them. Whatever a user can
 get wrong ends in one line on stderr and exit status 2; PYARSIMPLE_TRACEBACK=1 shows where it arose.
@@ -24,6 +24,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pyarsimple import check_command
+from pyarsimple.exercises import command as exercise_command
 from pyarsimple.models import MODELS
 from pyarsimple.optimizers import OPTIMIZERS
 
@@ -788,6 +790,8 @@ def make_parser() -> Parser:
         )
         add_arguments(command)
         command.set_defaults(run=run)
+    for more in (check_command, exercise_command):  # commands with a file of their own
+        more.add_parser(commands)
     return parser
 
 

@@ -76,7 +76,11 @@ class Nade:
             d_a = here if bug == "overwrite" else d_a + here
             if bug == "first left out of c" and i == self.order[0]:
                 d_a = d_a - here
+            if bug == "one twice in c" and i == self.order[2]:
+                twice = here.sum(axis=0)
         g["c"], g["b"] = d_a.sum(axis=0), d.sum(axis=0)
+        if bug == "one twice in c":
+            g["c"] += twice
         return loss, _spoil(g, bug)
 
 
@@ -136,6 +140,7 @@ BUGS = {
     "first left out of V": ("V", "first"),
     "first left out of c": ("c", "first"),
     "one entry": ("W", "one-row"),
+    "one twice in c": ("c", "counted-twice"),
     "output slope": ("W c V b", "output-slope"),
     "no output sigmoid": ("W c V b", "output-sigmoid"),
     "transposed shape": ("V", "transposed"),
@@ -487,6 +492,11 @@ def test_explain_compares_with_a_gradient_that_is_known_to_be_right():
     assert checks.explain("W", g.T, g).kind == "transposed"
     assert checks.explain("W", -g, g).kind == "sign"
     assert checks.explain("W", 9 * g, g, x=np.ones((9, 4))).kind == "factor-N"
+    assert checks.explain("W", g / 4, g, x=np.ones((9, 4))).kind == "factor-D"
+    assert checks.explain("W", g / 9, g, n_rows=9).kind == "factor-N"
+    assert checks.explain("W", g * np.linspace(0.1, 0.2, 4), g).kind == "slope-twice"
+    assert checks.explain("W", g * np.linspace(1.1, 1.9, 4), g).kind == "slope"
+    assert checks.explain("W", np.where(np.abs(g) > 1, np.nan, g), g).kind == "not-finite"
     assert checks.explain("W", g[:3], g).kind == "shape"
     assert checks.explain("W", np.float32(g), g).kind == "float32"
     cause = checks.explain("W", np.where(np.arange(4) == 3, 0, g), g, equation="dW = x.T @ d")
@@ -676,6 +686,7 @@ def test_check_backward(bug, kind):
     report = checks.check_backward(layer.forward, layer.backward, point(layer.shapes))
     assert bool(report) is (kind is None), report
     assert kind is None or kind in report.kinds, report
+    assert str(report).startswith(f"backward: {'FAILED' if bug else 'passed'}")
 
 
 def test_upstream_ignored_is_recognised_without_a_backward_function():

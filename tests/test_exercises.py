@@ -234,23 +234,23 @@ def in_exercise(name, code):
         ("np.exp = np.log", "replaces numpy.exp"),
         ("import builtins\nbuiltins.max = min", "replaces builtins.max"),
         ("def mixture_over_orders(log_p): np.exp = np.log; return 1", "replaces numpy.exp"),
-        ("def mixture_over_orders(log_p): np.seterr(all='raise'); return log_p[0]", "is taken"),
+        ("def mixture_over_orders(log_p): np.seterr(all='raise'); return log_p[0]", "cases differ"),
         (
             "import warnings\nwarnings.simplefilter('error')\nnp.seterr(all='raise')\n"
             "def mixture_over_orders(log_p): return np.exp(-1e9) + log_p[0]",
-            "FloatingPointError",
+            "cases differ",
         ),
         (
             "class Odd(np.ndarray):\n    def __array_ufunc__(self, *a, **k): raise OSError('odd')\n"
             "def mixture_over_orders(log_p): return log_p[0].view(Odd)",
-            "cases differ",
+            "cannot be judged: OSError",
         ),
     ],
 )
 def test_mishaps_are_reported_as_what_they_are(code, remark):
     result = in_exercise("order-mixture", code)
     assert result.state == "wrong"
-    assert result.score == 0
+    assert result.score <= 3  # for what is right all the same
     assert remark in said(result), str(result)
     assert np.exp(0.0) == 1
     assert max(1, 2) == 2

@@ -11,6 +11,7 @@ import pytest
 
 from pyarsimple.exercises import ladder, runner
 from pyarsimple.exercises.answers import InputRead
+from pyarsimple.exercises.grader import grade_here, seed_of
 from pyarsimple.exercises.runner import Limits, grade_file
 from pyarsimple.exercises.texts import solution_of
 
@@ -40,6 +41,24 @@ def test_a_right_answer(tmp_path):
     assert (grade.state, grade.score) == ("done", 10), str(grade)
     assert 0 < grade.seconds < 60
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nade-forward/slow_scalars",
+        "nade-backward/wrong_last_step",
+        "made-masks/wrong_first_loose",
+        "causality-check/wrong_tolerance",
+        "ancestral-sampling/right_enumerate",
+        "bug-hunt-6/wrong_alias",
+    ],
+)
+def test_the_process_says_what_grading_here_says(name):
+    path = Path(__file__).parent / "answers" / f"{name}.py"
+    exercise = ladder()[path.parent.name]
+    here = grade_here(exercise, str(path), seed=seed_of("Ada"))
+    assert str(grade_file(exercise, path, student="Ada")) == str(here)
 
 
 def test_the_template(tmp_path):

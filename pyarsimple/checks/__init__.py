@@ -4,7 +4,7 @@ Every check takes a model or plain functions, and returns a `Report`: print it f
 with ``plot()``, store it with ``to_json()``; it is true if all is well.
 """
 
-from pyarsimple.checks.backward import check_backward
+from pyarsimple.checks.backward import BackwardReport, check_backward
 from pyarsimple.checks.causality import AutoregressiveReport, Leak, check_autoregressive
 from pyarsimple.checks.causes import Suspect, explain
 from pyarsimple.checks.densities import (
@@ -28,6 +28,7 @@ from pyarsimple.checks.suite import ModelReport, check_model
 __all__ = [
     "ArrayResult",
     "AutoregressiveReport",
+    "BackwardReport",
     "Cause",
     "ConsistencyReport",
     "Fit",

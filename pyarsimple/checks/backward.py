@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,12 @@ Forward = Callable[[dict[str, Array]], tuple[Array, Any]]
 Backward = Callable[[Array, Any], Params]
 
 
+class BackwardReport(GradientReport):
+    """The outcome of `check_backward`: a `GradientReport` of another name."""
+
+    check: ClassVar[str] = "backward"
+
+
 def check_backward(
     forward: Forward | Any,
     backward: Backward | None = None,
@@ -26,7 +32,7 @@ def check_backward(
     upstream: npt.ArrayLike | None = None,
     rng: Any = 0,
     **options: Any,
-) -> GradientReport:
+) -> BackwardReport:
     """Compare a backward pass with differences of its forward pass.
 
     The loss is ``sum(upstream * outputs)`` with random upstream gradients: a layer becomes a scalar
@@ -53,7 +59,7 @@ def check_backward(
 
     Returns
     -------
-    GradientReport
+    BackwardReport
     """
     if hasattr(forward, "backward"):
         from pyarsimple.checks.models import backward_problem
@@ -80,7 +86,7 @@ def check_backward(
         return np.asarray(weighted.sum(axis=others) if weighted.ndim > 1 else weighted)
 
     hints = {"x": x, "upstream": u, "terms": terms} | options
-    report = check_gradients(loss_and_grads, params, rng=random, **hints)
+    report = BackwardReport(**vars(check_gradients(loss_and_grads, params, rng=random, **hints)))
     found = _linearity(forward, backward, params, u)
     if any(cause.kind == "upstream" for cause in found):
         report.causes = found

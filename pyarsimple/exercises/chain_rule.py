@@ -80,7 +80,7 @@ def log_conditionals(table, x):
     """log p(x_i | x_0, ..., x_(i-1)) of each bit of each row, (N, D).
 
     About 8 lines. Error to expect: 1e-15. Summed over a row this is
-    log p(x), the log of the table's entry; the grader looks at that too.
+    log p(x), the log of the table's entry: see for yourself.
     """
     raise NotImplementedError("fill me in: log_conditionals, about 8 lines")
 '''

@@ -80,6 +80,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add = actions.add_parser("solution", help="the library's own code")
     add.add_argument("name", metavar="NAME")
     add.add_argument("--folder", **folder)
+    parser.set_defaults(run=run)
     return parser
 
 

@@ -248,7 +248,7 @@ def load(path: str, source: str | None = None, seed: int = 0) -> Answer:
     module = types.ModuleType("answer")
     module.__file__ = path
     sys.modules["answer"] = module  # dataclasses look there
-    with watched(path):
+    with watched(path), quiet():
         exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
     return Answer(module.__dict__, path, seed)
 
@@ -273,7 +273,7 @@ def _judge_one(
 ) -> None:
     try:
         try:
-            with quiet(), np.errstate(all="warn"):
+            with quiet():
                 result.remark, *result.picture = stage.judge(answer).split("\n")
         finally:
             check_everybodys(before)  # first of all, for it makes every other verdict doubtful
@@ -283,6 +283,10 @@ def _judge_one(
     except Wrong as wrong:
         result.status = COSTLY if isinstance(wrong, Costly) else WRONG
         result.remark, result.example, result.cause = wrong.remark, wrong.example, wrong.cause
+    except Exception as error:  # noqa: BLE001  (whatever an answer returns, there is a grade)
+        result.status = WRONG
+        result.remark = f"what it returns cannot be judged: {type(error).__name__}: {error}"
+        result.cause = "something else than plain numbers and arrays was returned"
 
 
 def _everybodys() -> dict[tuple[types.ModuleType, str], Any]:

@@ -155,7 +155,7 @@ LOG_P = Function(
         "K separate bits: each logit went through a sigmoid, but the K must share one softmax":
             lambda z, x: _pick(-np.logaddexp(0, -z), x),
     },
-    rtol=1e-12, atol=1e-15,
+    rtol=1e-12, atol=1e-13,
 )  # fmt: skip
 
 D_LOGITS = Function(
@@ -182,7 +182,7 @@ D_LOGITS = Function(
         "K separate sigmoids: the K logits must share one softmax":
             lambda z, x, scale: scale * (1 / (1 + np.exp(-z)) - _one_hot(z, x)),
     },
-    rtol=1e-12, atol=1e-15,
+    rtol=1e-12, atol=1e-13,
 )  # fmt: skip
 
 _EXTREME = [
