@@ -75,7 +75,8 @@ cdef extern from "_kernels_levels.h" nogil:
     struct kernels:
         void (*exponential)(Py_ssize_t, const void *, void *) noexcept nogil
         void (*bernoulli_log_p)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
-        void (*bernoulli_d_logits)(Py_ssize_t, const void *, const void *, double, void *) noexcept nogil
+        void (*bernoulli_d_logits)(Py_ssize_t, const void *, const void *, double,
+                                   void *) noexcept nogil
         void (*adam_update)(Py_ssize_t, void *, const void *, void *, void *,
                             double, double, double, double, double) noexcept nogil
         int (*fvsbn_logits)(const fvsbn *) noexcept nogil
@@ -282,7 +283,8 @@ def nade_backward(const real[:, ::1] d_logits, const real[:, ::1] x, const real[
     q.d_logits = &d_logits[0, 0]
     dtype = np.float64 if real is double else np.float32
     make = np.empty if q.N > 0 else np.zeros
-    dW, dc, dV, db = make((q.D, q.H), dtype), make(q.H, dtype), make((q.D, q.H), dtype), make(q.D, dtype)
+    dW, dV = make((q.D, q.H), dtype), make((q.D, q.H), dtype)
+    dc, db = make(q.H, dtype), make(q.D, dtype)
     cdef real[:, ::1] dW_view = dW, dV_view = dV
     cdef real[::1] dc_view = dc, db_view = db
     q.dW, q.dc, q.dV, q.db = &dW_view[0, 0], &dc_view[0], &dV_view[0, 0], &db_view[0]

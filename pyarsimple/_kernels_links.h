@@ -4,10 +4,9 @@
  *
  *     logits[n, :] = b + sum_{j: x[n, j] != 0} x[n, j] W[:, j]
  *
- * Columns are far apart in memory, so W is transposed, a strip of variables at a time. The variables
- * i of a strip are neighbours in the order; its row j holds W[i, j] for all of them. Example by example,
- * in the order of j, one strip of logits is added up in registers.
- */
+ * Columns are far apart in memory, so W is transposed, a strip of variables at a time. The
+ * variables i of a strip are neighbours in the order; its row j holds W[i, j] for all of them.
+ * Example by example, in the order of j, one strip of logits is added up in registers. */
 
 #define STRIP (STRIP_VECS * LANES)
 
@@ -22,8 +21,8 @@ static void invert(ptrdiff_t D, const ptrdiff_t *order, ptrdiff_t *position)
 /* Transpose the rows of W that belong to the positions from p0 on into a strip, (D, STRIP);
  * only those rows j are made which matter to the strip. */
 #define make_strip NAME(make_strip)
-static void make_strip(ptrdiff_t D, const real *W, const ptrdiff_t *order, const ptrdiff_t *position,
-                       ptrdiff_t p0, real *strip)
+static void make_strip(ptrdiff_t D, const real *W, const ptrdiff_t *order,
+                       const ptrdiff_t *position, ptrdiff_t p0, real *strip)
 {
     const real *end = W + D * D;
     ptrdiff_t p_end = p0 + STRIP < D ? p0 + STRIP : D;
@@ -149,7 +148,8 @@ static int NAME(fvsbn_logits)(const struct fvsbn *q)
     void *to_free;
     work.slot_bytes = rounded_up((size_t)(D * STRIP) * sizeof(real));
     char *scratch = scratch_get(rounded_up(list_bytes) + rounded_up(start_bytes)
-                                    + rounded_up(position_bytes) + (size_t)threads * work.slot_bytes,
+                                    + rounded_up(position_bytes)
+                                    + (size_t)threads * work.slot_bytes,
                                 &to_free);
     if (scratch == NULL)
         return -1;
@@ -166,8 +166,9 @@ static int NAME(fvsbn_logits)(const struct fvsbn *q)
 
 /* Gradients: dW[i, j] = sum_{n: x[n, j] != 0} d_logits[n, i] x[n, j], where j precedes i.
  *
- * Again in strips of variables i: their d_logits are gathered, (N, STRIP), and for each j the rows in
- * which x_j is not 0 are added up in registers, which gives row j of a strip of dW's transpose. */
+ * Again in strips of variables i: their d_logits are gathered, (N, STRIP), and for each j the rows
+ * in which x_j is not 0 are added up in registers, which gives row j of a strip of dW's transpose.
+ * */
 
 /* For each variable j, in which rows x is not 0, and what it is there. */
 static void NAME(list_columns)(void *context, ptrdiff_t task, int slot)
@@ -286,8 +287,8 @@ static int NAME(fvsbn_backward)(const struct fvsbn *q)
  *
  * A task is a tile of examples, which walk along the order together. Everything is computed once:
  *
- * - the units of a layer are sorted by degree, so that those of one degree are neighbours, and the masks
- *   are staircases: a unit is seen by the units from a certain one on;
+ * - the units of a layer are sorted by degree, so that those of one degree are neighbours, and the
+ *   masks are staircases: a unit is seen by the units from a certain one on;
  * - when the variable in position m - 1 has become known and is not 0, its row of W_1 is added to
  *   the first layer's activations, and its row of the transposed links to the strip of logits that
  *   the walk is in; a new strip gets the rows of all that are known;
@@ -400,7 +401,7 @@ static void NAME(made_sample_task)(void *context, ptrdiff_t task, int slot)
     char *scratch = work->slots + (size_t)slot * work->slot_bytes;
     double *threshold = take(&scratch, (size_t)(work->tile * D) * sizeof(double));
     real *linked = take(&scratch, (size_t)(work->tile * STRIP) * sizeof(real)); /* of one strip */
-    int32_t *known = take(&scratch, (size_t)(work->tile * D) * sizeof(int32_t)); /* that are not 0 */
+    int32_t *known = take(&scratch, (size_t)(work->tile * D) * sizeof *known); /* and not 0 */
     int32_t n_nonzero[TILE] = {0};
     real **a = take(&scratch, (size_t)(n_layers + 1) * sizeof *a); /* then h, in the same place */
     const ptrdiff_t last_stride = NAME(padded)(H_last);
@@ -474,7 +475,9 @@ static void NAME(made_sample_task)(void *context, ptrdiff_t task, int slot)
         if (n_layers) {
             ptrdiff_t n_final = work->first[n_layers - 1][m + 1];
             const real *V_i = V + i * H_last;
-            vec s[TILE] = {{0}};
+            vec s[TILE];
+            for (int n = 0; n < TILE; n++)
+                s[n] = v_set(0);
             for (ptrdiff_t u = 0; u < n_final; u += STRIP) {
                 vec v[STRIP_VECS];
                 load_units(v, V_i + u, n_final - u, V + D * H_last, STRIP_VECS);

@@ -3,9 +3,10 @@
  * The definition walks along the order with one activation a (N, H). Here the hidden units are cut
  * into blocks and the examples into tiles. For a tile and a block, the walk runs over the variables
  * i on the outside; inside, the block of V[i] stays in registers over the examples of the tile,
- * whose hidden units lie in the first-level cache. A variable that is 0 leaves the activation as it was,
- * so hidden units are computed only after an x that is not 0; until an example meets its first
- * one, its hidden units are g(c), and what depends on them only is computed once for all such examples.
+ * whose hidden units lie in the first-level cache. A variable that is 0 leaves the activation as
+ * it was, so hidden units are computed only after an x that is not 0; until an example meets its
+ * first one, its hidden units are g(c), and what depends on them only is computed once for all
+ * such examples.
  *
  * Blocks and tiles depend on the sizes alone, and everything is added up in a fixed order.
  */
@@ -252,14 +253,14 @@ static int NAME(nade_logits)(const struct nade *q)
 
 /* Gradients. -------------------------------------------------------------------------------------
  *
- * Like the definition, a walk there that keeps the hidden states, and a walk back. A state lasts from one
- * x that is not 0 to the next; over that run of variables
+ * Like the definition, a walk there that keeps the hidden states, and a walk back. A state lasts
+ * from one x that is not 0 to the next; over that run of variables
  *
  *     d_a += sum_i d_logits_i V_i * keep * g'(a)
  *
  * so the sum is collected in d_h, and multiplied by keep * g'(a) once, when the walk back comes to
- * the beginning of the run. Examples that have come back to their start share g(c): of them only the
- * sum of d_logits is needed.
+ * the beginning of the run. Examples that have come back to their start share g(c): of them only
+ * the sum of d_logits is needed.
  *
  * Walking back, two variables are taken at once, for the examples whose state is the same for both:
  * h and d_h are then loaded, and d_h is stored, once for two.
@@ -597,7 +598,7 @@ INLINE void NAME(nade_sample_task)(struct NAME(nade_sampling) *work, ptrdiff_t t
     real *x = (real *)q->samples + begin * D;
     char *scratch = work->slots + (size_t)slot * work->slot_bytes;
     size_t state_bytes = (size_t)(work->tile * n_blocks) * VECS * sizeof(vec);
-    vec (*a)[VECS] = take(&scratch, state_bytes); /* of example n and block k: a[n * n_blocks + k] */
+    vec (*a)[VECS] = take(&scratch, state_bytes); /* example n, block k: a[n * n_blocks + k] */
     vec (*h)[VECS] = take(&scratch, state_bytes);
     double *threshold = take(&scratch, (size_t)(work->tile * D) * sizeof(double));
 
@@ -616,8 +617,10 @@ INLINE void NAME(nade_sample_task)(struct NAME(nade_sampling) *work, ptrdiff_t t
     for (ptrdiff_t p = 0; p < D; p++) {
         ptrdiff_t i = q->order[p];
         if (p >= q->n_known) {
-            vec s[SAMPLE_TILE] = {{0}};
+            vec s[SAMPLE_TILE];
             real logits[SAMPLE_TILE];
+            for (int n = 0; n < SAMPLE_TILE; n++)
+                s[n] = v_set(0);
             for (ptrdiff_t block = 0; block < n_blocks; block++) {
                 ptrdiff_t first = block * VECS * LANES;
                 vec v[VECS];
@@ -677,7 +680,7 @@ static int NAME(nade_sample)(const struct nade *q)
     struct NAME(nade_sampling) work = {.q = q, .n_blocks = (q->H + block - 1) / block};
     void *to_free;
     work.tile = even_tiles(q->N, threads, SAMPLE_TILE);
-    work.slot_bytes = 2 * (size_t)(work.tile * work.n_blocks * block) * sizeof(real)
+    work.slot_bytes = 2 * rounded_up((size_t)(work.tile * work.n_blocks * block) * sizeof(real))
                     + rounded_up((size_t)(work.tile * q->D) * sizeof(double));
     work.slots = scratch_get((size_t)threads * work.slot_bytes, &to_free);
     if (work.slots == NULL)

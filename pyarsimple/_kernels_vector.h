@@ -1,9 +1,9 @@
 /* Vectors of `real` numbers and the functions of them that the kernels use.
  *
  * This file is included once for each SIMD level and dtype (see _kernels_levels.h), which has
- * defined `real` and `integer` (unsigned, of the same size), IS_DOUBLE, LANES and NAME. A `vec` holds LANES
- * numbers and knows + - * / lane by lane, also with a number on one side. That is GNU C's vector
- * extension; where it is missing LANES is 1 and a vec is just a number.
+ * defined `real` and `integer` (unsigned, of the same size), IS_DOUBLE, LANES and NAME. A `vec`
+ * holds LANES numbers and knows + - * / lane by lane, also with a number on one side. That is GNU
+ * C's vector extension; where it is missing LANES is 1 and a vec is just a number.
  *
  * a * b + c is contracted to one fused multiply-add where the level has it.
  */
@@ -193,7 +193,8 @@ INLINE vec v_sums(vec *s)
 /* Transpose the matrix of which r[0], ..., r[LANES-1] are the rows.
  *
  * Interleaving the first half of the rows with the second, like a deck of cards, puts what was log2
- * bit k of the row's number into the column's; after log2(LANES) rounds they have changed places. */
+ * bit k of the row's number into the column's; after log2(LANES) rounds they have changed
+ * places. */
 #define v_transpose NAME(v_transpose)
 INLINE void v_transpose(vec *r)
 {
@@ -224,12 +225,12 @@ INLINE void v_transpose(vec *r)
  *
  * exp(x) = 2^n exp(r),   n = the integer nearest to x / ln 2,   r = x - n ln 2,  |r| <= ln(2) / 2
  *
- * - n: adding ROUNDER, 1.5 times 2^(bits of the mantissa), leaves no bits for a fraction, so the sum
- *   is rounded to an integer, which then stands in the lowest bits of its representation.
+ * - n: adding `rounder`, 1.5 times 2^(bits of the mantissa), leaves no bits for a fraction, so the
+ *   sum is rounded to an integer, which then stands in the lowest bits of its representation.
  * - r: ln 2 is split in two, of which the first has so few bits that n times it is exact.
  * - exp(r) = 1 + r + r^2 q(r), where q is the polynomial that interpolates (exp(r) - 1 - r) / r^2
- *   at the Chebyshev nodes of the interval, computed with 50 digits and rounded. The relative
- *   error of exp(r) from the polynomial alone is 1.1e-8 (degree 4, float) and 1.7e-17 (9, double).
+ *   at the Chebyshev nodes of the interval, computed with 50 digits and rounded. The relative error
+ *   of exp(r) from the polynomial alone is 1.1e-8 (degree 4, float) and 1.7e-17 (9, double).
  * - 2^n: n plus the exponent's bias, shifted to where the exponent is stored.
  */
 

@@ -13,7 +13,6 @@ completions. The two views agree to rounding, and cost the same.
 
 from __future__ import annotations
 
-import operator
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import orders, storage
+from pyarsimple._validation import check_dtype, check_size
 from pyarsimple.conditionals import Bernoulli
 
 Array = npt.NDArray[Any]
@@ -30,40 +30,6 @@ Params = dict[str, Array]
 
 #: Scoring and sampling split their rows so that the arrays they make stay below this, in bytes.
 MEMORY_LIMIT = 256 * 2**20
-
-
-def check_size(value: Any, name: str, *, minimum: int = 1) -> int:
-    """Return ``value`` as an int of at least ``minimum``, or say what is wrong with it."""
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if size < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {size}")
-    return size
-
-
-def check_rate(value: Any, name: str) -> float:
-    """Return a dropout rate as a float in [0, 1)."""
-    if not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be a number from 0 up to, not including, 1, got {value!r}")
-    return float(value)
-
-
-def check_dtype(dtype: Any) -> np.dtype[Any]:
-    """Return ``dtype`` as one of the two that the models compute in."""
-    result: np.dtype[Any] | None
-    try:
-        result = np.dtype(dtype)
-    except TypeError:
-        result = None
-    if result is None or dtype is None:
-        raise TypeError(f"dtype must be float64 or float32, got {dtype!r}")
-    if result not in (np.float64, np.float32):
-        raise ValueError(f"dtype must be float64 or float32, got {result}")
-    return result
 
 
 def row_blocks(n: int, bytes_per_row: int, limit: int | None = None) -> Iterator[slice]:
@@ -98,7 +64,7 @@ class State(ABC):
     def __init__(self, order: Array, n: int, dtype: Any) -> None:
         self.order = order
         self.position = 0
-        self._n = n
+        self._n = check_size(n, "n", minimum=0)
         self._dtype = dtype
 
     @property
@@ -115,10 +81,12 @@ class State(ABC):
     def advance(self, x_i: npt.ArrayLike) -> None:
         """Make the next variable known: x_i holds its value in each row, (N,)."""
         i = self.variable
-        x_i = np.asarray(x_i, dtype=self._dtype)
+        x_i = np.asarray(x_i)
         if x_i.shape != (self._n,):
             raise ValueError(f"x_i must hold one value a row, shape ({self._n},), got {x_i.shape}")
-        self._advance(i, x_i)
+        if not ((x_i == 0) | (x_i == 1)).all():
+            raise ValueError(f"x_i must be bits (0 or 1), got {x_i[(x_i != 0) & (x_i != 1)][0]}")
+        self._advance(i, x_i.astype(self._dtype))
         self.position += 1
 
     @abstractmethod
@@ -161,6 +129,7 @@ class AutoregressiveModel(ABC):
         The live parameters: write into them to change the model. Rows and columns that belong to
         variables are in the data's own order, whatever ``order`` is.
     order : ndarray of int, shape (D,)
+        The variable in each position; read-only.
     """
 
     #: The model's name on the command line and in files; set by each model.
@@ -173,6 +142,7 @@ class AutoregressiveModel(ABC):
         self.dtype = check_dtype(dtype)
         self.conditional = Bernoulli()
         self.params: Params = self._initial_params(np.random.default_rng(rng))
+        self._shapes = {name: p.shape for name, p in self.params.items()}
 
     # What a model supplies.
 
@@ -243,6 +213,19 @@ class AutoregressiveModel(ABC):
         self.__dict__.update(state)
         self.order.flags.writeable = False  # pickle and copy forget that
 
+    def _check_params(self) -> None:
+        """Refuse parameters that were replaced by what does not fit: kernels would read past it."""
+        if self.params.keys() != self._shapes.keys():
+            raise ValueError(f"params must have the keys {[*self._shapes]}, got {[*self.params]}")
+        for name, shape in self._shapes.items():
+            p = self.params[name]
+            if not isinstance(p, np.ndarray) or p.shape != shape or p.dtype != self.dtype:
+                got = f"{p.dtype} {p.shape}" if isinstance(p, np.ndarray) else type(p).__name__
+                raise ValueError(
+                    f"params[{name!r}] must be an array of {self.dtype}, shape {shape}, got {got}; "
+                    f"write into it instead: params[{name!r}][...] = values"
+                )
+
     def _features(self, x: Array) -> Array:
         return np.ascontiguousarray(x, dtype=self.dtype)
 
@@ -265,9 +248,17 @@ class AutoregressiveModel(ABC):
         outputs : ndarray, shape (N, D)
             Logits: ``outputs[n, i]`` is that of p(x_i = 1 | x_<i) for row n.
         cache
-            What ``backward`` needs.
+            What ``backward`` needs. It may share memory with x, so leave x as it is until then.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no array of bits with D columns.
         """
-        return self._forward(self._features(self.conditional.check(x, self.n_dims)))
+        self._check_params()
+        x = self._features(self.conditional.check(x, self.n_dims))
+        outputs, cache = self._forward(x)
+        return outputs, (outputs.shape, cache)
 
     def backward(self, d_outputs: npt.ArrayLike, cache: Any) -> Params:
         """Reverse `forward`: gradients, keyed and shaped as ``params``, from those of the outputs.
@@ -278,10 +269,27 @@ class AutoregressiveModel(ABC):
             The gradient of a scalar with respect to the outputs.
         cache
             As `forward` returned it, of the same parameters.
+
+        Returns
+        -------
+        dict of str to ndarray
+
+        Raises
+        ------
+        ValueError
+            If d_outputs has another shape than the outputs.
         """
-        return self._backward(np.ascontiguousarray(d_outputs, dtype=self.dtype), cache)
+        self._check_params()
+        shape, cache = cache
+        d_outputs = np.ascontiguousarray(d_outputs, dtype=self.dtype)
+        if d_outputs.shape != shape:
+            raise ValueError(
+                f"d_outputs must have the shape of the outputs, {shape}, got {d_outputs.shape}"
+            )
+        return self._backward(d_outputs, cache)
 
     def _loss_and_grads(self, x: Array, draw: Any) -> tuple[float, Params]:
+        self._check_params()
         x = self._features(x)
         outputs, cache = self._forward(x, draw)
         loss = -self.conditional.log_p(outputs, x).sum(axis=1, dtype=np.float64).mean()
@@ -321,9 +329,10 @@ class AutoregressiveModel(ABC):
     ) -> Array:
         """score(outputs, features) of all rows, a block of rows at a time; (N, *shape)."""
         x = x if isinstance(x, np.ndarray) else self.conditional.check(x, self.n_dims)
+        self._check_params()
         result = np.empty((len(x) if x.ndim else 0, *shape), dtype)
         for rows in row_blocks(len(result), self._bytes_per_row()):
-            block = self.conditional.check(x[rows], self.n_dims, first_row=rows.start)
+            block = self.conditional.check(x[rows], self.n_dims, rows=range(rows.start, rows.stop))
             features = self._features(block)
             result[rows] = score(self._forward(features)[0], features)
         if not len(result):
@@ -386,8 +395,15 @@ class AutoregressiveModel(ABC):
         Returns
         -------
         ndarray of uint8, shape (n, D)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``given`` and ``observed`` do not fit, or the observed variables are not a prefix of
+            the order.
         """
         n = check_size(n, "n", minimum=0)
+        self._check_params()
         rng = np.random.default_rng(rng)
         known, n_known = self._known(n, given, observed)
         x = np.empty((n, self.n_dims), np.uint8)
@@ -424,6 +440,8 @@ class AutoregressiveModel(ABC):
                 "model.order), for then the rest can be drawn exactly; for other patterns train a "
                 "model with order=pyarsimple.orders.observed_first(observed)"
             )
+        if isinstance(given, np.ma.MaskedArray):
+            raise TypeError("given must be a plain array, got a masked one: use observed=")
         try:
             given = np.asarray(given)
         except ValueError as error:  # a list of rows of unequal length

@@ -12,6 +12,7 @@ exact for logits of any size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,18 @@ class Bernoulli:
     def __repr__(self) -> str:
         return "Bernoulli()"
 
-    def check(self, x: npt.ArrayLike, n_dims: int, name: str = "x", *, first_row: int = 0) -> Array:
+    def check(
+        self,
+        x: npt.ArrayLike,
+        n_dims: int,
+        name: str = "x",
+        *,
+        rows: Sequence[int] | Array | None = None,
+    ) -> Array:
         """Return bits as an array (N, n_dims), or say what is wrong with them.
 
-        The array is the caller's own where that is possible; it is never written to. Errors count
-        rows from ``first_row`` on, for x may be a block of a larger array.
+        The array is the caller's own where that is possible; it is never written to. Errors give
+        row numbers as in ``rows``, if x is made of those rows of a larger array.
 
         Raises
         ------
@@ -87,8 +95,9 @@ class Bernoulli:
             good = x <= 1 if x.dtype.kind == "u" else (x == 0) | (x == 1)
             if not good.all():
                 row, column = np.argwhere(~good)[0]
+                number = row if rows is None else rows[row]
                 raise ValueError(
-                    f"{wanted}, got {x[row, column]} in row {first_row + row}, column {column}; "
+                    f"{wanted}, got {x[row, column]} in row {number}, column {column}; "
                     "binarize real data first, for example x > 0.5, and select the observed rows "
                     "where values are missing"
                 )

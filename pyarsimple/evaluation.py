@@ -124,9 +124,15 @@ def compare(models: Mapping[str, AutoregressiveModel], x: npt.ArrayLike) -> Comp
 
     Raises
     ------
+    TypeError
+        If ``models`` is not a mapping of names to models.
     ValueError
         If there is no model or no row, or x is not what the models take.
     """
+    if not isinstance(models, Mapping) or not all(
+        isinstance(model, AutoregressiveModel) for model in models.values()
+    ):
+        raise TypeError(f"models must be a mapping of names to models, got {models!r:.200}")
     if not models:
         raise ValueError("models is empty: give at least one, as {'name': model}")
     log_probs = {name: _log_prob(model, x) for name, model in models.items()}

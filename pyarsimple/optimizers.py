@@ -15,18 +15,11 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple._validation import check_number, check_size
 from pyarsimple.twins import twin
 
 Array = npt.NDArray[Any]
 Params = dict[str, Array]
-
-
-def _check(name: str, value: float, low: float, high: float = math.inf) -> float:
-    """A number in [low, high)."""
-    if not isinstance(value, (int, float, np.number)) or not low <= value < high:
-        wanted = f"at least {low}" if high == math.inf else f"in [{low}, {high})"
-        raise ValueError(f"{name} must be a number {wanted}, got {value!r}")
-    return float(value)
 
 
 class Optimizer:
@@ -36,7 +29,7 @@ class Optimizer:
     slots: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, learning_rate: float) -> None:
-        self.learning_rate = _check("learning_rate", learning_rate, 0)
+        self.learning_rate = check_number(learning_rate, "learning_rate")
         self.t = 0  # steps taken
         self.state: dict[str, Params] = {slot: {} for slot in self.slots}
 
@@ -66,15 +59,14 @@ class Optimizer:
             )
         self.t += 1
         for name, p in params.items():
-            if grads[name].shape != p.shape:
-                raise ValueError(
-                    f"grads[{name!r}] must have shape {p.shape}, got {grads[name].shape}"
-                )
+            g = np.asarray(grads[name], dtype=p.dtype)
+            if g.shape != p.shape:
+                raise ValueError(f"grads[{name!r}] must have shape {p.shape}, got {g.shape}")
             for slot in self.slots:
                 if name not in self.state[slot]:
                     self.state[slot][name] = np.zeros_like(p)
             memory = [self.state[slot][name] for slot in self.slots]
-            self._step(p, grads[name], *memory, rate=self.learning_rate * factor)
+            self._step(p, g, *memory, rate=self.learning_rate * factor)
 
     def _step(self, p: Array, g: Array, *memory: Array, rate: float) -> None:
         raise NotImplementedError
@@ -102,7 +94,7 @@ class SGD(Optimizer):
         self, learning_rate: float = 0.1, *, momentum: float = 0.0, nesterov: bool = False
     ) -> None:
         super().__init__(learning_rate)
-        self.momentum = _check("momentum", momentum, 0, 1)
+        self.momentum = check_number(momentum, "momentum", high=1)
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs momentum above 0, got momentum=0")
@@ -126,7 +118,7 @@ class AdaGrad(Optimizer):
 
     def __init__(self, learning_rate: float = 0.05, *, epsilon: float = 1e-8) -> None:
         super().__init__(learning_rate)
-        self.epsilon = _check("epsilon", epsilon, 0)
+        self.epsilon = check_number(epsilon, "epsilon")
 
     def _step(self, p: Array, g: Array, *memory: Array, rate: float) -> None:
         (s,) = memory
@@ -167,9 +159,9 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
     ) -> None:
         super().__init__(learning_rate)
-        self.beta1 = _check("beta1", beta1, 0, 1)
-        self.beta2 = _check("beta2", beta2, 0, 1)
-        self.epsilon = _check("epsilon", epsilon, 0)
+        self.beta1 = check_number(beta1, "beta1", high=1)
+        self.beta2 = check_number(beta2, "beta2", high=1)
+        self.epsilon = check_number(epsilon, "epsilon")
 
     def _step(self, p: Array, g: Array, *memory: Array, rate: float) -> None:
         m, v = memory
@@ -201,8 +193,8 @@ class LBFGS:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        _check("n_iterations", self.n_iterations, 1)
-        _check("memory", self.memory, 1)
+        check_size(self.n_iterations, "n_iterations")
+        check_size(self.memory, "memory")
 
 
 OPTIMIZERS: dict[str, Callable[[], Optimizer | LBFGS]] = {
@@ -293,6 +285,11 @@ class StepDecay:
     every: float
     factor: float = 0.1
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_number(self.every, "every", open_low=True)
+        check_number(self.factor, "factor")
+
     def __call__(self, epoch: float, /) -> float:
         """The factor."""
         return float(self.factor ** (epoch // self.every))
@@ -303,6 +300,10 @@ class InverseTime:
     """1 / (1 + epoch / half_life), the schedule of the NADE paper's stochastic gradient descent."""
 
     half_life: float
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_number(self.half_life, "half_life", open_low=True)
 
     def __call__(self, epoch: float, /) -> float:
         """The factor."""

@@ -7,12 +7,15 @@ not.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import storage
-from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, check_size, row_blocks
+from pyarsimple._validation import check_number, check_size
+from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, row_blocks
 from pyarsimple.optimizers import (
     LBFGS,
     Optimizer,
@@ -36,6 +40,23 @@ if TYPE_CHECKING:
 Callback = Callable[[AutoregressiveModel, "History"], object]
 
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Let Ctrl-C wait until the body is done, so that an epoch is recorded and saved whole."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *args: came.append(args))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])
 
 
 class DivergenceError(ArithmeticError):
@@ -60,7 +81,7 @@ class History:
     ----------
     train_nll : list of float
         Mean of the training loss over the epoch's batches, in nats: with dropout a random loss, and
-        measured while the parameters change.
+        measured while the parameters change. By L-BFGS, the loss of all rows after the epoch.
     valid_nll : list of float
         On the validation rows after the epoch, in nats; empty if there are none.
     learning_rate : list of float
@@ -85,14 +106,6 @@ class History:
     def n_epochs(self) -> int:
         """How many epochs were completed."""
         return len(self.train_nll)
-
-    def _trim(self) -> None:
-        """Drop an epoch that was recorded in part, when Ctrl-C came just then."""
-        lists = [self.train_nll, self.learning_rate, self.seconds]
-        lists += [self.valid_nll] if self.valid_nll else []
-        n = min(map(len, lists))
-        for entries in lists:
-            del entries[n:]
 
     def to_dict(self) -> dict[str, Any]:
         """As a plain dictionary, for JSON."""
@@ -124,12 +137,28 @@ def _encode_rng(state: Any) -> Any:
     return state
 
 
-def _decode_rng(state: Any) -> Any:
-    if not isinstance(state, dict):
-        return state
-    if state.keys() == {"dtype", "values"}:
-        return np.array(state["values"], state["dtype"])
-    return {key: _decode_rng(value) for key, value in state.items()}
+#: The largest value of what is an index into a buffer, or a flag: NumPy believes these unchecked.
+_RNG_LIMITS = {"pos": 624, "buffer_pos": 4, "has_uint32": 1, "uinteger": 2**32 - 1}
+
+
+def _decode_rng(state: Any, model: Any, name: str = "rng") -> Any:
+    """The state that JSON holds, in the form of ``model``, the state of a generator that is new."""
+    if isinstance(model, dict):
+        if not isinstance(state, dict) or state.keys() != model.keys():
+            raise ValueError(f"{name} has other keys than {[*model]}")
+        return {key: _decode_rng(state[key], model[key], key) for key in model}
+    if isinstance(model, np.ndarray):
+        limit = np.iinfo(model.dtype).max
+        values = [_decode_rng(value, limit, name) for value in state["values"]]
+        if len(values) != len(model) or any(value > limit for value in values):
+            raise ValueError(f"{name} is not {len(model)} numbers of type {model.dtype}")
+        return np.array(values, model.dtype)
+    if isinstance(model, str):
+        return model
+    value = check_size(state, name, minimum=0)
+    if value > _RNG_LIMITS.get(name, 2**128 - 1):
+        raise ValueError(f"{name} is too large: {value}")
+    return value
 
 
 def _make_rng(state: dict[str, Any]) -> np.random.Generator:
@@ -137,8 +166,27 @@ def _make_rng(state: dict[str, Any]) -> np.random.Generator:
     if name not in BIT_GENERATORS:
         raise ValueError(f"unknown bit generator {name!r}")
     bit_generator = getattr(np.random, name)()
-    bit_generator.state = _decode_rng(state)
+    bit_generator.state = _decode_rng(state, bit_generator.state)
     return np.random.Generator(bit_generator)
+
+
+def _checked_history(content: dict[str, Any]) -> History:
+    """A history from JSON, if it can be one of a run that goes on."""
+    history = History(**content)
+    n = history.n_epochs
+    for name in ("train_nll", "valid_nll", "learning_rate", "seconds"):
+        entries = getattr(history, name)
+        if not isinstance(entries, list) or not all(
+            isinstance(v, (int, float)) and math.isfinite(v) for v in entries
+        ):
+            raise ValueError(f"history.{name} is not a list of finite numbers")
+        if len(entries) != n and not (name == "valid_nll" and not entries):
+            raise ValueError(f"history.{name} has {len(entries)} entries for {n} epochs")
+    if not 0 <= check_size(history.best_epoch, "best_epoch", minimum=0) <= n:
+        raise ValueError(f"best_epoch is {history.best_epoch} of {n}")
+    if history.stopped not in {"", "converged"}:
+        raise ValueError(f"stopped is {history.stopped!r}")
+    return history
 
 
 @dataclass
@@ -150,6 +198,7 @@ class _Run:
     rng: np.random.Generator
     average: Params | None  # the averaged parameters, if asked for
     best: Params  # what the model ends with
+    masks: dict[str, npt.NDArray[np.bool_]]
     best_nll: float = math.inf
     history: History = field(default_factory=History)
 
@@ -181,6 +230,7 @@ class _Run:
     # A checkpoint is all of the above, and the settings, so that it is not continued with others.
 
     def save(self, path: str | os.PathLike[str], settings: dict[str, str]) -> None:
+        """Write a checkpoint."""
         arrays = {f"params/{k}": p for k, p in self.model.params.items()}
         arrays |= {f"best/{k}": p for k, p in self.best.items()}
         arrays |= {f"average/{k}": p for k, p in (self.average or {}).items()}
@@ -203,10 +253,15 @@ class _Run:
         header, arrays = storage.read_file(path, "checkpoint")
         try:
             saved = dict(header["settings"])
-            history = History(**header["history"])
-            best_nll, steps = float(header["best_nll"]), int(header["steps"])
+            history = _checked_history(header["history"])
+            best_nll, steps = (
+                float(header["best_nll"]),
+                check_size(header["steps"], "steps", minimum=0),
+            )
+            if math.isnan(best_nll):
+                raise ValueError("best_nll is NaN")
             rng = _make_rng(header["rng"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"{os.fspath(path)!r} is a damaged checkpoint: {error!r}") from None
         for name in settings:
             if saved.get(name) != settings[name]:
@@ -244,13 +299,14 @@ class _Settings:
     decay: float | None
 
 
-def _add_l2(model: AutoregressiveModel, grads: Params, l2: float) -> float:
-    """Add the gradient of l2/2 * (sum of squared weights) and return that penalty."""
+def _add_l2(run: _Run, grads: Params, l2: float) -> float:
+    """Add the gradient of l2/2 * (sum of squared free weights) and return that penalty."""
     penalty = 0.0
-    for name, p in model.params.items():
+    for name, p in run.model.params.items():
         if l2 and p.ndim > 1:
-            grads[name] = grads[name] + l2 * p
-            penalty += 0.5 * l2 * float(np.square(p).sum())
+            weights = np.where(run.masks[name], p, 0) if name in run.masks else p
+            grads[name] = grads[name] + l2 * weights
+            penalty += 0.5 * l2 * float(np.square(weights).sum())
     return penalty
 
 
@@ -271,11 +327,12 @@ def _epoch_of_batches(run: _Run, x_train: Array, settings: _Settings) -> tuple[f
     rows = run.rng.permutation(n)
     total, factor = 0.0, 1.0
     for start in range(0, n, settings.batch_size):
-        batch = x_train[rows[start : start + settings.batch_size]]
+        some = rows[start : start + settings.batch_size]
+        batch = model.conditional.check(x_train[some], model.n_dims, "x_train", rows=some)
         loss, grads = model.training_loss_and_grads(batch, run.rng)
         if not math.isfinite(loss):
             return loss, optimizer.learning_rate * factor
-        _add_l2(model, grads, settings.l2)
+        _add_l2(run, grads, settings.l2)
         if settings.max_grad_norm is not None:
             clip_by_norm(grads, settings.max_grad_norm)
         factor = float(settings.schedule(done + start / n))
@@ -294,11 +351,17 @@ def _epoch_of_lbfgs(run: _Run, x_train: Array, settings: _Settings) -> tuple[flo
     assert isinstance(optimizer, LBFGS)
     n, nll = len(x_train), math.nan
 
+    free = {
+        name: run.masks.get(name, np.ones(p.shape, np.bool_)) for name, p in model.params.items()
+    }
+
+    def pack(arrays: Params) -> Array:
+        return np.concatenate([arrays[name][free[name]] for name in free]).astype(np.float64)
+
     def unpack(theta: Array) -> None:
         start = 0
-        for p in model.params.values():
-            p[...] = theta[start : start + p.size].reshape(p.shape)
-            start += p.size
+        for name, mask in free.items():
+            model.params[name][mask] = theta[start : (start := start + int(mask.sum()))]
 
     def objective(theta: Array) -> tuple[float, Array]:
         nonlocal nll
@@ -310,12 +373,12 @@ def _epoch_of_lbfgs(run: _Run, x_train: Array, settings: _Settings) -> tuple[flo
             nll += share * loss
             for name, g in grads.items():
                 mean[name] += share * g
-        value = nll + _add_l2(model, mean, settings.l2)
-        return value, np.concatenate([g.ravel() for g in mean.values()]).astype(np.float64)
+        value = nll + _add_l2(run, mean, settings.l2)
+        return value, pack(mean)
 
     result = minimize(
         objective,
-        np.concatenate([p.ravel() for p in model.params.values()]).astype(np.float64),
+        pack(model.params),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": optimizer.n_iterations, "maxcor": optimizer.memory},
@@ -325,8 +388,8 @@ def _epoch_of_lbfgs(run: _Run, x_train: Array, settings: _Settings) -> tuple[flo
 
 
 def _check_data(x: npt.ArrayLike, model: AutoregressiveModel, name: str) -> Array:
-    """An array with the model's columns; its values are checked when a batch is read."""
-    if not isinstance(x, np.ndarray):
+    """An array with the model's columns; its values are checked when they are read."""
+    if not isinstance(x, np.ndarray) or x.ndim != 2:
         x = model.conditional.check(x, model.n_dims, name)
     model.conditional.check(x[:1], model.n_dims, name)
     if not len(x):
@@ -334,13 +397,9 @@ def _check_data(x: npt.ArrayLike, model: AutoregressiveModel, name: str) -> Arra
     return x
 
 
-def _check_positive(value: float | None, name: str, *, below: float = math.inf) -> float | None:
-    if value is None:
-        return None
-    if not isinstance(value, (int, float, np.number)) or not 0 < value < below:
-        limit = "" if below == math.inf else f" and below {below}"
-        raise ValueError(f"{name} must be None or a number above 0{limit}, got {value!r}")
-    return float(value)
+def _check_values(x: Array, model: AutoregressiveModel, name: str) -> None:
+    for rows in row_blocks(len(x), 8 * model.n_dims):
+        model.conditional.check(x[rows], model.n_dims, name, rows=range(rows.start, rows.stop))
 
 
 def _bar(progress: bool | str, max_epochs: int, done: int) -> Any:
@@ -411,10 +470,13 @@ def fit(
     checkpoint : path, optional
         Written after each epoch, and whole at any time.
     resume : path, optional
-        A checkpoint to continue from: the same settings are needed, but ``max_epochs``,
-        ``patience`` and the callbacks may change. Parameters and ``rng`` are taken from it.
+        A checkpoint to continue from: the same settings and data are needed (of the data, shapes
+        and the first rows are compared; of a schedule that is a function, its code), but
+        ``max_epochs``, ``patience`` and the callbacks may change. Parameters and ``rng`` are taken
+        from it.
     callbacks : sequence of functions
         Each is called as ``callback(model, history)`` after an epoch; a true result stops training.
+        With ``average`` the model has its latest parameters then, not the averaged ones.
 
     Returns
     -------
@@ -437,15 +499,18 @@ def fit(
     x_train = _check_data(x_train, model, "x_train")
     if x_valid is not None:
         x_valid = _check_data(x_valid, model, "x_valid")
+        _check_values(x_valid, model, "x_valid")
     max_epochs = check_size(max_epochs, "max_epochs", minimum=0)
     if patience is not None:
         patience = check_size(patience, "patience")
     settings = _Settings(
         batch_size=check_size(batch_size, "batch_size"),
-        l2=_check_positive(l2, "l2") or 0.0 if l2 else 0.0,
+        l2=check_number(l2, "l2"),
         schedule=make_schedule(schedule, max_epochs),
-        max_grad_norm=_check_positive(max_grad_norm, "max_grad_norm"),
-        decay=_check_positive(average, "average", below=1),
+        max_grad_norm=None
+        if max_grad_norm is None
+        else check_number(max_grad_norm, "max_grad_norm", open_low=True),
+        decay=None if average is None else check_number(average, "average", high=1, open_low=True),
     )
     optimizer = make_optimizer(optimizer)
     if isinstance(optimizer, LBFGS):
@@ -457,6 +522,7 @@ def fit(
         rng=np.random.default_rng(rng),
         average=None if average is None else _copy(model.params),
         best=_copy(model.params),
+        masks=model.masks(),
     )
     identity = _identity(run, settings, x_train, x_valid)
     if resume is not None:
@@ -476,15 +542,25 @@ def _identity(
         "model": f"{run.model!r} ({hashlib.sha256(config).hexdigest()[:12]})",
         "optimizer": repr(run.optimizer),
         **{name: _name_of(value) for name, value in vars(settings).items()},
-        "x_train": f"{x_train.shape}",
-        "x_valid": f"{None if x_valid is None else x_valid.shape}",
+        "x_train": _data_name(x_train),
+        "x_valid": "None" if x_valid is None else _data_name(x_valid),
     }
 
 
+def _data_name(x: Array) -> str:
+    first = np.ascontiguousarray(x[:100], dtype=np.float64)
+    return f"{x.shape} ({hashlib.sha256(first.tobytes()).hexdigest()[:12]})"
+
+
 def _name_of(value: Any) -> str:
-    """The repr, or a function's name where that would show an address."""
+    """The repr, or a function's name and code where that would show an address."""
     text = repr(value)
-    return getattr(value, "__qualname__", type(value).__name__) if " at 0x" in text else text
+    if " at 0x" not in text:
+        return text
+    code = getattr(value, "__code__", None)
+    content = repr((code.co_code, code.co_consts, code.co_names)) if code else ""
+    name = getattr(value, "__qualname__", type(value).__name__)
+    return f"{name} ({hashlib.sha256(content.encode()).hexdigest()[:12]})"
 
 
 def _check_lbfgs(model: AutoregressiveModel, settings: _Settings, schedule: object) -> None:
@@ -500,6 +576,26 @@ def _check_lbfgs(model: AutoregressiveModel, settings: _Settings, schedule: obje
     ):
         if value is not None:
             raise ValueError(f"{name} has no meaning for optimizer 'lbfgs': leave it None")
+
+
+def _epoch(
+    run: _Run, x_train: Array, x_valid: Array | None, settings: _Settings
+) -> tuple[float, float | None, float, bool]:
+    """Losses, learning rate and whether training has converged, after an epoch; all is finite."""
+    converged = False
+    with np.errstate(over="ignore", invalid="ignore"):  # divergence has an error of its own
+        if isinstance(run.optimizer, LBFGS):
+            train_nll, converged = _epoch_of_lbfgs(run, x_train, settings)
+            rate = run.optimizer.learning_rate
+        else:
+            train_nll, rate = _epoch_of_batches(run, x_train, settings)
+        valid_nll = run.evaluate(x_valid) if x_valid is not None else None
+        # The epoch's last step had no loss yet to tell whether it went too far.
+        last_nll = run.evaluate(x_train[: settings.batch_size])
+    if not all(math.isfinite(nll or 0.0) for nll in (train_nll, valid_nll, last_nll)):
+        run.history.stopped = "diverged"
+        raise DivergenceError(_divergence(run, rate), run.history)
+    return train_nll, valid_nll, rate, converged
 
 
 def _train(
@@ -523,20 +619,12 @@ def _train(
             history.stopped = _why_stop(run, max_epochs, patience)
             if history.stopped:
                 break
-            converged = False
-            if isinstance(run.optimizer, LBFGS):
-                train_nll, converged = _epoch_of_lbfgs(run, x_train, settings)
-                rate = run.optimizer.learning_rate
-            else:
-                train_nll, rate = _epoch_of_batches(run, x_train, settings)
-            valid_nll = run.evaluate(x_valid) if x_valid is not None else None
-            if not math.isfinite(train_nll) or math.isnan(valid_nll or 0.0):
-                history.stopped = "diverged"
-                raise DivergenceError(_divergence(run, train_nll, rate), history)
-            run.end_epoch(train_nll, valid_nll, rate, elapsed + time.perf_counter() - started)
-            history.stopped = "converged" if converged else ""
-            if save is not None:
-                save()
+            train_nll, valid_nll, rate, converged = _epoch(run, x_train, x_valid, settings)
+            with _ctrl_c_waits():
+                run.end_epoch(train_nll, valid_nll, rate, elapsed + time.perf_counter() - started)
+                history.stopped = "converged" if converged else ""
+                if save is not None:
+                    save()
             if bar is not None:
                 losses = {"train": f"{train_nll:.2f}"}
                 if valid_nll is not None:
@@ -547,7 +635,6 @@ def _train(
             if any(answers):
                 history.stopped = "callback"
     except KeyboardInterrupt:
-        history._trim()
         history.stopped = "interrupted"
     finally:
         _write(run.model.params, run.best)
@@ -565,10 +652,10 @@ def _why_stop(run: _Run, max_epochs: int, patience: int | None) -> str:
     return "patience" if patience is not None and waited >= patience else ""
 
 
-def _divergence(run: _Run, loss: float, rate: float) -> str:
+def _divergence(run: _Run, rate: float) -> str:
     best = run.history.best_epoch
     return (
-        f"the training loss became {loss} in epoch {run.history.n_epochs + 1} at learning rate "
+        f"the loss became infinite or NaN in epoch {run.history.n_epochs + 1} at learning rate "
         f"{rate:g}; try a smaller learning_rate, max_grad_norm=5 or a warm-up in the schedule. The "
         f"model has the parameters {f'of epoch {best}' if best else 'that it started with'}"
     )

@@ -15,7 +15,7 @@ import pytest
 import pyarsimple
 from pyarsimple import FVSBN, MADE, NADE, fit, optimizers
 from pyarsimple.baselines import IndependentBernoulli
-from pyarsimple.training import DivergenceError, History
+from pyarsimple.training import DivergenceError
 
 D = 6
 
@@ -141,6 +141,8 @@ def test_update_refuses_gradients_that_do_not_fit():
         (lambda: optimizers.Adam(epsilon=-1), "epsilon"),
         (lambda: optimizers.AdaGrad(epsilon=None), "epsilon"),
         (lambda: optimizers.LBFGS(n_iterations=0), "n_iterations"),
+        (lambda: optimizers.StepDecay(0), "every"),
+        (lambda: optimizers.InverseTime(0), "half_life"),
     ],
 )
 def test_optimizers_refuse_bad_settings(make, name):
@@ -334,7 +336,7 @@ def test_the_data_may_be_a_memory_map_of_which_only_batches_are_read(tmp_path):
 
     model, other = make_nade(), make_nade()
     fit(model, mapped.view(Watched), max_epochs=2, batch_size=16, rng=0)
-    assert Watched.largest == 16
+    assert Watched.largest <= 100 < len(X_TRAIN)  # a hundred, once, to know the data by
     fit(other, X_TRAIN.tolist(), max_epochs=2, batch_size=16, rng=0)
     assert params_equal(model.params, other.params)
 
@@ -407,12 +409,48 @@ def test_a_loss_of_nan_stops_with_advice_and_keeps_the_best():
     assert -model.log_prob(X_VALID).mean() == min(history.valid_nll)
 
 
-@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
-def test_a_huge_learning_rate_diverges_and_leaves_finite_parameters():
-    model = NADE(D, 5, hidden="relu", rng=0)
-    with pytest.raises(DivergenceError):
-        fit(model, X_TRAIN, optimizer=optimizers.SGD(1e200), max_epochs=50, rng=0)
-    assert all(np.isfinite(p).all() for p in model.params.values())
+@pytest.mark.parametrize("rate", [1e5, 1e10, 1e200, 1e300])
+@pytest.mark.parametrize("batch_size", [20, 200])
+@pytest.mark.parametrize("x_valid", [None, X_VALID], ids=["without", "with"])
+def test_what_diverges_leaves_a_model_that_can_score(rate, batch_size, x_valid):
+    """Also if only the very last step went too far, and no loss came after it."""
+    for make in (
+        lambda: NADE(D, 5, hidden="relu", rng=0),
+        lambda: MADE(D, (9, 9, 9), dtype="float32", rng=0),
+    ):
+        for max_epochs in (1, 2, 20):
+            model = make()
+            try:
+                fit(
+                    model, X_TRAIN, x_valid, optimizer=optimizers.SGD(rate), rng=0,
+                    max_epochs=max_epochs, batch_size=batch_size,
+                )  # fmt: skip
+                diverged = False
+            except DivergenceError:
+                diverged = True
+            assert diverged or rate < 1e100
+            with np.errstate(over="ignore"):  # logits may be infinite, and right
+                assert np.isfinite(model.log_prob(X_TRAIN[: min(100, batch_size)])).all()
+
+
+def test_a_schedule_of_nan_is_a_divergence():
+    model = make_nade()
+    with pytest.raises(DivergenceError, match="that it started with"):
+        fit(model, X_TRAIN, schedule=lambda epoch: math.nan, max_epochs=1, rng=0)
+    assert params_equal(model.params, make_nade().params)
+
+
+def test_l2_leaves_masked_entries_out():
+    """What is masked changes nothing, not even through the penalty or the clipped norm."""
+    for optimizer in (optimizers.SGD(0.1), "lbfgs"):
+        clip = {} if optimizer == "lbfgs" else {"max_grad_norm": 0.1}
+        clean, marked = FVSBN(D, rng=0), FVSBN(D, rng=0)
+        marked.params["W"][~marked.masks()["W"]] = np.nan
+        for model in (clean, marked):
+            fit(model, X_TRAIN, optimizer=optimizer, l2=0.01, max_epochs=3, rng=0, **clip)
+        free = clean.masks()["W"]
+        np.testing.assert_array_equal(marked.params["W"][free], clean.params["W"][free])
+        np.testing.assert_array_equal(marked.params["b"], clean.params["b"])
 
 
 @pytest.fixture
@@ -440,10 +478,28 @@ def test_ctrl_c_stops_cleanly_with_the_best_model():
     assert -model.log_prob(X_VALID).mean() == min(history.valid_nll)
 
 
-def test_an_epoch_that_was_recorded_in_part_is_dropped():
-    history = History([1.0, 2.0], [1.0], [0.1, 0.1], [3.0])
-    history._trim()
-    assert history == History([1.0], [1.0], [0.1], [3.0])
+@pytest.mark.usefixtures("_ctrl_c")
+def test_ctrl_c_while_an_epoch_is_recorded_waits_for_it(tmp_path, monkeypatch):
+    """Else the history, the best parameters and the checkpoint could disagree."""
+    from pyarsimple import training
+
+    path, end_epoch = tmp_path / "checkpoint.npz", training._Run.end_epoch
+
+    def interrupted(run, *args):
+        if run.history.n_epochs == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        end_epoch(run, *args)
+
+    monkeypatch.setattr(training._Run, "end_epoch", interrupted)
+    model, whole = make_nade(), make_nade()
+    history = fit(model, X_TRAIN, X_VALID, max_epochs=9, rng=0, checkpoint=path)
+    assert (history.stopped, history.n_epochs) == ("interrupted", 3)
+    assert len(history.valid_nll) == len(history.seconds) == 3
+    monkeypatch.undo()
+    resumed = fit(model, X_TRAIN, X_VALID, max_epochs=5, resume=path)
+    expected = fit(whole, X_TRAIN, X_VALID, max_epochs=5, rng=0)
+    assert resumed.valid_nll == expected.valid_nll
+    assert params_equal(model.params, whole.params)
 
 
 def test_other_errors_pass_and_leave_the_best_model():
@@ -465,7 +521,8 @@ def test_other_errors_pass_and_leave_the_best_model():
         ({"patience": 0}, ValueError, "patience"),
         ({"l2": -1}, ValueError, "l2"),
         ({"max_grad_norm": 0}, ValueError, "max_grad_norm"),
-        ({"average": 1.0}, ValueError, "average must be None or a number above 0 and below 1"),
+        ({"average": 1.0}, ValueError, "average must be a number above 0 and below 1"),
+        ({"optimizer": optimizers.Adam, "l2": 0.1}, ValueError, "optimizer must be"),
         ({"optimizer": "newton"}, ValueError, "optimizer must be one of adam, sgd"),
         ({"optimizer": 3}, ValueError, "optimizer must be"),
         ({"schedule": "sometimes"}, ValueError, "schedule must be"),
@@ -490,8 +547,14 @@ def test_bad_data_are_named():
         fit("nade", X_TRAIN)
     late = X_TRAIN.astype(float)
     late[150, 2] = 0.5  # found when its batch is read
-    with pytest.raises(ValueError, match=r"0\.5"):
+    with pytest.raises(ValueError, match=r"x_train must .* got 0\.5 in row 150, column 2"):
         fit(make_nade(), late, max_epochs=1, rng=0)
+    with pytest.raises(ValueError, match=r"x_valid must .* got 0\.5 in row 150, column 2"):
+        fit(make_nade(), X_TRAIN, late, max_epochs=1, rng=0)
+    with pytest.raises(ValueError, match=r"x_train must .* got shape \(6,\)"):
+        fit(make_nade(), X_TRAIN[0])
+    with pytest.raises(ValueError, match=r"x_train must .* got shape \(\)"):
+        fit(make_nade(), np.array(1))
 
 
 # Checkpoints.
@@ -565,6 +628,8 @@ def test_resume_refuses_what_does_not_fit_and_changes_nothing(tmp_path):
     refused("l2 was", l2=0.1)
     refused("schedule was", schedule="cosine")
     refused("x_train was", x_train=X_TRAIN[:50])
+    refused("x_train was", x_train=1 - X_TRAIN)
+    refused("schedule was", schedule=lambda epoch: 0.5)
     refused("nowhere", resume=tmp_path / "nowhere.npz", error=OSError)
     (tmp_path / "text.npz").write_text("no checkpoint")
     refused(r"text\.npz", resume=tmp_path / "text.npz")
@@ -575,20 +640,52 @@ def test_resume_refuses_what_does_not_fit_and_changes_nothing(tmp_path):
     refused(r"cut\.npz", resume=tmp_path / "cut.npz")
 
 
-def test_a_checkpoint_of_a_hostile_generator_is_refused(tmp_path):
+def at(content, path):
+    """The dictionary or list that holds the last step of a path, and that step."""
+    *steps, last = path
+    for step in steps:
+        content = content[step]
+    return content, last
+
+
+HOSTILE = [None, True, -1, 10**9, 2**200, -(10**6), 0.5, math.nan, math.inf, "abc", [], ["a"], {}]
+
+
+@pytest.mark.parametrize("bit_generator", [np.random.PCG64, np.random.MT19937, np.random.Philox])
+def test_a_checkpoint_that_was_tampered_with_is_refused_or_harmless(tmp_path, bit_generator):
+    """Every entry of its header, replaced by every kind of nonsense; and arrays left out."""
     from pyarsimple import storage
 
-    path = tmp_path / "checkpoint.npz"
-    fit(make_nade(), X_TRAIN, max_epochs=1, checkpoint=path, rng=0)
+    path, forged = tmp_path / "checkpoint.npz", tmp_path / "forged.npz"
+    fit(make_nade(), X_TRAIN, max_epochs=2, checkpoint=path, rng=bit_generator(0))
     header, arrays = storage.read_file(path, "checkpoint")
-    for change in ({"rng": {"bit_generator": "os.system"}}, {"steps": "many"}, {"history": 3}):
-        storage.write_file(path, "checkpoint", header | change, arrays)
-        with pytest.raises(ValueError, match="damaged checkpoint"):
-            fit(make_nade(), X_TRAIN, max_epochs=2, resume=path, rng=0)
-    del arrays["best/W"]
-    storage.write_file(path, "checkpoint", header, arrays)
-    with pytest.raises(ValueError, match="damaged checkpoint"):
-        fit(make_nade(), X_TRAIN, max_epochs=2, resume=path, rng=0)
+    paths = [(name,) for name in header]
+    paths += [("history", name) for name in header["history"]]
+    paths += [("history", "train_nll", 0), ("history", "seconds", 1), ("rng", "bit_generator")]
+    state = header["rng"]["state"]
+    paths += [("rng", name) for name in header["rng"] if name != "bit_generator"]
+    paths += [("rng", "state", name) for name in state]
+    paths += [("rng", "state", "key", "values")] if "key" in state else []
+    n_refused = 0
+    for where in paths:
+        for value in HOSTILE:
+            content = copy.deepcopy(header)
+            holder, last = at(content, where)
+            holder[last] = value
+            try:
+                storage.write_file(forged, "checkpoint", content, arrays)
+            except ValueError:  # no JSON
+                continue
+            try:
+                fit(make_nade(), X_TRAIN, max_epochs=3, resume=forged)
+            except ValueError as error:
+                n_refused += "forged.npz" in str(error)
+    assert n_refused > 100
+    for name in arrays:
+        some = {k: a for k, a in arrays.items() if k != name}
+        storage.write_file(forged, "checkpoint", header, some)
+        with pytest.raises(ValueError, match="its arrays do not fit"):
+            fit(make_nade(), X_TRAIN, max_epochs=3, resume=forged)
 
 
 KILLED = """

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import optimize, stats
 
 from pyarsimple import orders
-from pyarsimple.autoregressive import check_size
+from pyarsimple._validation import check_size
 from pyarsimple.checks.densities import all_log_probs
 from pyarsimple.checks.points import Discrete, Values
 from pyarsimple.checks.report import OK, WRONG, Cause, Item, ItemReport

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import orders
-from pyarsimple.autoregressive import check_size
+from pyarsimple._validation import check_size
 from pyarsimple.checks.points import Continuous, Discrete, as_values
 
 Array = npt.NDArray[Any]

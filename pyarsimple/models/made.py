@@ -45,14 +45,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple._validation import check_number, check_size
 from pyarsimple.activations import activate, activate_slope
 from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
     Params,
     State,
-    check_rate,
-    check_size,
     draw_dropout,
     fill_in,
 )
@@ -249,7 +248,7 @@ class MADE(AutoregressiveModel):
             raise ValueError(f"hidden must be one of {', '.join(HIDDEN)}, got {hidden!r}")
         self.hidden = hidden
         self.direct = bool(direct)
-        self.dropout = check_rate(dropout, "dropout")
+        self.dropout = check_number(dropout, "dropout", high=1)
         rng = np.random.default_rng(rng)
         self.degrees = self._make_degrees(degrees, check_size(n_dims, "n_dims"), rng)
         super().__init__(n_dims, order=order, dtype=dtype, rng=rng)

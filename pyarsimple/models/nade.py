@@ -37,14 +37,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple._validation import check_number, check_size
 from pyarsimple.activations import activate, activate_slope
 from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
     Params,
     State,
-    check_rate,
-    check_size,
     draw_dropout,
     fill_in,
     row_blocks,
@@ -173,7 +172,7 @@ class NADE(AutoregressiveModel):
         if hidden not in HIDDEN:
             raise ValueError(f"hidden must be one of {', '.join(HIDDEN)}, got {hidden!r}")
         self.hidden = hidden
-        self.dropout = check_rate(dropout, "dropout")
+        self.dropout = check_number(dropout, "dropout", high=1)
         super().__init__(n_dims, order=order, dtype=dtype, rng=rng)
 
     @staticmethod

@@ -1,0 +1,48 @@
+"""Checks of arguments: each returns what it was given, or names what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+
+def check_size(value: Any, name: str, *, minimum: int = 1) -> int:
+    """Return ``value`` as an int of at least ``minimum``."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if size < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {size}")
+    return size
+
+
+def check_number(
+    value: Any, name: str, *, low: float = 0.0, high: float = math.inf, open_low: bool = False
+) -> float:
+    """Return ``value`` as a float in [low, high), or in (low, high) if ``open_low``."""
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not (low < value if open_low else low <= value) or not value < high:
+        wanted = f"above {low:g}" if open_low else f"at least {low:g}"
+        wanted += "" if high == math.inf else f" and below {high:g}"
+        raise ValueError(f"{name} must be a number {wanted}, got {value!r}")
+    return float(value)
+
+
+def check_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return ``dtype`` as one of the two that the models compute in."""
+    result: np.dtype[Any] | None
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = None
+    if result is None or dtype is None:
+        raise TypeError(f"dtype must be float64 or float32, got {dtype!r}")
+    if result not in (np.float64, np.float32):
+        raise ValueError(f"dtype must be float64 or float32, got {result}")
+    return result
