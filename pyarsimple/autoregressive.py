@@ -5,7 +5,7 @@
 where x_<i are the variables that come before x_i in the model's order. A model supplies
 
 - the parallel view, ``_forward`` and ``_backward``: all conditionals of given data at once;
-- the sequential view, ``start``: a state that is carried from one variable to the next;
+- the sequential view, ``_start``: a state that is carried from one variable to the next;
 
 and from these follow here, once for all models: scores, the loss and its gradient, samples and
 completions. The two views agree to rounding, and cost the same.
@@ -160,12 +160,11 @@ class AutoregressiveModel(ABC):
     def _backward(self, d_outputs: Array, cache: Any) -> Params: ...
 
     @abstractmethod
-    def start(self, n: int = 1) -> State:
-        """Begin the sequential view: n rows of which nothing is known yet."""
+    def _start(self, n: int) -> State: ...
 
     def _fill_in(self, x: Array, n_known: int, uniforms: Array) -> Array:
         """As `fill_in`; a model overrides it to give it a compiled twin."""
-        return fill_in(self.start(len(x)), x, n_known, uniforms, self.conditional)
+        return fill_in(self._start(len(x)), x, n_known, uniforms, self.conditional)
 
     def _draw(self, n: int, rng: np.random.Generator) -> Any:
         """What is random in the training loss of n rows; None if nothing is."""
@@ -287,6 +286,11 @@ class AutoregressiveModel(ABC):
                 f"d_outputs must have the shape of the outputs, {shape}, got {d_outputs.shape}"
             )
         return self._backward(d_outputs, cache)
+
+    def start(self, n: int = 1) -> State:
+        """Begin the sequential view: a `State` of n rows of which nothing is known yet."""
+        self._check_params()
+        return self._start(n)
 
     def _loss_and_grads(self, x: Array, draw: Any) -> tuple[float, Params]:
         self._check_params()

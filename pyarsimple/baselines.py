@@ -86,6 +86,5 @@ class IndependentBernoulli(AutoregressiveModel):
     def _backward(self, d_outputs: Array, cache: Any) -> Params:
         return {"b": d_outputs.sum(axis=0)}
 
-    def start(self, n: int = 1) -> IndependentState:
-        """Begin the sequential view: n rows of which nothing is known yet."""
+    def _start(self, n: int) -> IndependentState:
         return IndependentState(n, self.params["b"], self.order)

@@ -147,3 +147,9 @@ def test_what_cannot_be_compared():
             compare({"a": bits(0.5, 0.5)}, x)
     with pytest.raises(ValueError, match="got 2 columns"):
         compare({"a": bits(0.5, 0.5), "b": bits(0.5, 0.5, 0.5)}, X)
+
+
+@pytest.mark.parametrize("models", [{"a": 1}, [1], None])
+def test_compare_wants_a_mapping_of_models(models):
+    with pytest.raises(TypeError, match="models must be a mapping"):
+        compare(models, [[0, 1]])

@@ -144,8 +144,8 @@ def test_constructors_name_the_argument(name, settings, error, words):
         ({"n_hidden": 2.5}, TypeError, "n_hidden must be a whole number, got 2.5"),
         ({"hidden": "tanh"}, ValueError, "hidden must be one of sigmoid, relu, got 'tanh'"),
         ({"hidden": None}, ValueError, "hidden must be one of"),
-        ({"dropout": 1.0}, ValueError, "dropout must be a number from 0 up to"),
-        ({"dropout": -0.1}, ValueError, "dropout must be a number from 0 up to"),
+        ({"dropout": 1.0}, ValueError, "dropout must be a number at least 0 and below 1"),
+        ({"dropout": -0.1}, ValueError, "dropout must be a number at least 0 and below 1"),
         ({"dropout": np.nan}, ValueError, "dropout must be a number .*got nan"),
         ({"dropout": "0.5"}, ValueError, "dropout must be a number"),
     ],
@@ -163,7 +163,7 @@ def test_nade_names_the_argument(settings, error, words):
         ({"hidden_sizes": (3, 0)}, ValueError, "hidden_sizes must be at least 1, got 0"),
         ({"hidden_sizes": (3, 1.5)}, TypeError, "hidden_sizes must be a whole number"),
         ({"hidden": "softplus"}, ValueError, "hidden must be one of relu, tanh, sigmoid"),
-        ({"dropout": 2}, ValueError, "dropout must be a number from 0 up to"),
+        ({"dropout": 2}, ValueError, "dropout must be a number at least 0 and below 1"),
         ({"degrees": "even"}, ValueError, "degrees must be 'spread', 'random' or arrays"),
         ({"degrees": [[1, 2]]}, ValueError, r"degrees must be one array .* \[\(3,\)\], got .*\(2,"),
         ({"degrees": []}, ValueError, "degrees must be one array"),
@@ -219,3 +219,72 @@ def test_a_masked_array_is_refused():
     for call in (model.log_prob, model.conditionals, model.forward, model.nll_and_grads):
         with pytest.raises(TypeError, match="masked array"):
             call(x)
+
+
+@pytest.mark.parametrize("make", [lambda: pyarsimple.FVSBN(6), lambda: pyarsimple.NADE(6, 3),
+                                  lambda: pyarsimple.MADE(6, (4,))])  # fmt: skip
+@pytest.mark.parametrize("shape", [(2, 6), (1, 6), (4, 3), (5, 6), (6,), ()])
+def test_backward_wants_the_shape_of_the_outputs(make, shape):
+    """Kernels would read beyond the end of anything smaller."""
+    model = make()
+    _, cache = model.forward(np.ones((4, 6), np.uint8))
+    with pytest.raises(ValueError, match=r"d_outputs must have the shape of the outputs, \(4, 6\)"):
+        model.backward(np.ones(shape), cache)
+
+
+BAD_PARAMS = [
+    lambda p: p.update(b=np.zeros(3)),
+    lambda p: p.update(b=np.zeros((6, 1))),
+    lambda p: p.update(b=p["b"].astype(np.float32)),
+    lambda p: p.update(b=p["b"].tolist()),
+    lambda p: p.update(extra=np.zeros(6)),
+    lambda p: p.pop("b"),
+]
+
+
+@pytest.mark.parametrize("make", [lambda: pyarsimple.FVSBN(6), lambda: pyarsimple.NADE(6, 3),
+                                  lambda: pyarsimple.MADE(6, (4,))])  # fmt: skip
+@pytest.mark.parametrize("spoil", BAD_PARAMS)
+def test_parameters_that_were_replaced_must_fit(make, spoil):
+    model, x = make(), np.ones((2, 6), np.uint8)
+    outputs, cache = model.forward(x)
+    spoil(model.params)
+    for call in (
+        lambda: model.forward(x),
+        lambda: model.backward(outputs, cache),
+        lambda: model.nll_and_grads(x),
+        lambda: model.log_prob(x),
+        lambda: model.sample(2, rng=0),
+        lambda: model.start(2),
+    ):
+        with pytest.raises(ValueError, match="params"):
+            call()
+
+
+def test_parameters_may_be_replaced_by_what_fits():
+    model, x = pyarsimple.NADE(6, 3, rng=0), np.ones((2, 6), np.uint8)
+    before = model.log_prob(x)
+    model.params["W"] = np.asfortranarray(model.params["W"])
+    np.testing.assert_array_equal(model.log_prob(x), before)
+
+
+@pytest.mark.parametrize("bad", [[2, 0], [np.nan, 0], [0.5, 0], [-1, 0]])
+def test_a_state_takes_bits_only(bad):
+    state = pyarsimple.NADE(3, 2).start(2)
+    with pytest.raises(ValueError, match="x_i must be bits"):
+        state.advance(bad)
+    assert state.position == 0
+
+
+@pytest.mark.parametrize(("n", "error"), [(-1, ValueError), (1.5, TypeError), ("2", TypeError)])
+def test_the_rows_of_a_state_are_counted(n, error):
+    for model in (pyarsimple.NADE(3, 2), pyarsimple.FVSBN(3), pyarsimple.MADE(3, (2,))):
+        with pytest.raises(error, match="n must be"):
+            model.start(n)
+
+
+def test_given_may_not_be_masked():
+    model = pyarsimple.NADE(3, 2)
+    given = np.ma.masked_array([1, 0, 0], mask=[False, True, True])
+    with pytest.raises(TypeError, match="masked"):
+        model.sample(2, given=given, observed=[True, False, False])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import integrate
 
 from pyarsimple.checks.causality import check_autoregressive
 from pyarsimple.checks.points import Discrete, Values
@@ -205,6 +204,8 @@ def integrate_line(density: Callable[[float], Array], around: Array) -> Array:
     points = np.concatenate(
         [np.sinh(np.linspace(-5, 5, 81)), np.linspace(-1, 1, 21) + around.mean()]
     )
+    from scipy import integrate  # slow to import
+
     value, _ = integrate.quad_vec(
         density, -np.inf, np.inf, epsabs=1e-9, epsrel=1e-9, norm="max", points=np.unique(points),
         limit=20_000,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
 
 from pyarsimple import orders
 from pyarsimple._validation import check_size
@@ -67,6 +66,8 @@ def chi_square(observed: Array, expected: Array) -> Fit:
     if len(e) > 1 and e[0] < FEWEST:
         o, e = np.r_[o[0] + o[1], o[2:]], np.r_[e[0] + e[1], e[2:]]
     statistic, dof = float(np.sum((o - e) ** 2 / e)), len(e) - 1
+    from scipy import stats  # slow to import
+
     p_value = float(stats.chi2.sf(statistic, dof)) if dof else 1.0
     return Fit(statistic, p_value, dof, o, e)
 
@@ -75,6 +76,8 @@ def detectable(dof: int, alpha: float, power: float) -> float:
     """The noncentrality that a chi-square test of so many degrees of freedom notices so often."""
     if dof == 0:
         return np.inf
+    from scipy import optimize, stats
+
     critical = stats.chi2.isf(alpha, dof)
 
     def short(noncentrality: float) -> float:

@@ -126,8 +126,7 @@ class FVSBN(AutoregressiveModel):
         dW, db = fvsbn_backward(d_outputs, cache, self.order)
         return {"W": dW, "b": db}
 
-    def start(self, n: int = 1) -> FVSBNState:
-        """Begin the sequential view: n rows of which nothing is known yet."""
+    def _start(self, n: int) -> FVSBNState:
         return FVSBNState(n, self.params["W"], self.params["b"], self.order)
 
     def _fill_in(self, x: Array, n_known: int, uniforms: Array) -> Array:

@@ -367,8 +367,7 @@ class MADE(AutoregressiveModel):
         W, c = [p[f"W{k}"] for k in n], [p[f"c{k}"] for k in n]
         return W, c, p["V"], p["b"], p.get("A"), self.order, self.degrees, self.hidden
 
-    def start(self, n: int = 1) -> MADEState:
-        """Begin the sequential view: n rows of which nothing is known yet."""
+    def _start(self, n: int) -> MADEState:
         return MADEState(n, *self._sequential_args())
 
     def _fill_in(self, x: Array, n_known: int, uniforms: Array) -> Array:

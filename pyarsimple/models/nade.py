@@ -211,8 +211,7 @@ class NADE(AutoregressiveModel):
         grads = nade_backward(d_outputs, x, p["W"], p["c"], p["V"], self.order, self.hidden, draw)
         return dict(zip(("W", "c", "V", "b"), grads, strict=True))
 
-    def start(self, n: int = 1) -> NADEState:
-        """Begin the sequential view: n rows of which nothing is known yet."""
+    def _start(self, n: int) -> NADEState:
         p = self.params
         return NADEState(n, p["W"], p["c"], p["V"], p["b"], self.order, self.hidden)
 
