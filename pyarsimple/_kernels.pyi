@@ -66,6 +66,38 @@ def nade_sample(
     order: IntArray,
     hidden: str,
 ) -> Array: ...
+def masked_forward(
+    h: Array, W: Array, sources: IntArray, targets: IntArray, transposed: bool
+) -> Array: ...
+def masked_backward(
+    d: Array, W: Array, sources: IntArray, targets: IntArray, transposed: bool
+) -> Array: ...
+def masked_outer(
+    h: Array, d: Array, sources: IntArray, targets: IntArray, transposed: bool
+) -> Array: ...
+def made_layers(
+    x: Array,
+    W: Sequence[Array],
+    c: Sequence[Array],
+    V: Array,
+    b: Array,
+    A: Array | None,
+    order: IntArray,
+    degrees: Sequence[IntArray],
+    hidden: str,
+    keeps: Sequence[Array] | None,
+) -> tuple[Array, list[Array]]: ...
+def made_gradients(
+    d_logits: Array,
+    layers: Sequence[Array],
+    W: Sequence[Array],
+    V: Array,
+    A: Array | None,
+    order: IntArray,
+    degrees: Sequence[IntArray],
+    hidden: str,
+    keeps: Sequence[Array] | None,
+) -> tuple[list[Array], list[Array], Array, Array, Array | None]: ...
 def made_sample(
     x: Array,
     n_known: int,

@@ -72,6 +72,15 @@ cdef extern from "_kernels_levels.h" nogil:
         const double *uniforms
         void *samples
 
+    struct masked:
+        Py_ssize_t N, n_sources, n_targets
+        const Py_ssize_t *sources
+        const Py_ssize_t *targets
+        int transposed
+        const void *a
+        const void *b
+        void *out
+
     struct kernels:
         void (*exponential)(Py_ssize_t, const void *, void *) noexcept nogil
         void (*bernoulli_log_p)(Py_ssize_t, const void *, const void *, void *) noexcept nogil
@@ -85,6 +94,9 @@ cdef extern from "_kernels_levels.h" nogil:
         int (*nade_backward)(const nade *) noexcept nogil
         int (*nade_sample)(const nade *) noexcept nogil
         int (*made_sample)(const made *) noexcept nogil
+        int (*masked_forward)(const masked *) noexcept nogil
+        int (*masked_backward)(const masked *) noexcept nogil
+        int (*masked_outer)(const masked *) noexcept nogil
 
     const kernels *kernels_for(int is_double)
 
@@ -316,6 +328,108 @@ def nade_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] u
 
 
 # MADE.
+
+
+cdef masked masked_problem(Py_ssize_t N, const Py_ssize_t[::1] sources,
+                           const Py_ssize_t[::1] targets, bint transposed):
+    cdef masked q
+    memset(&q, 0, sizeof(q))
+    q.N, q.n_sources, q.n_targets = N, sources.shape[0], targets.shape[0]
+    q.sources, q.targets, q.transposed = &sources[0], &targets[0], transposed
+    return q
+
+
+def masked_forward(const real[:, ::1] h, const real[:, ::1] W, const Py_ssize_t[::1] sources,
+                   const Py_ssize_t[::1] targets, bint transposed):
+    cdef masked q = masked_problem(h.shape[0], sources, targets, transposed)
+    result = np.empty((q.N, q.n_targets), np.float64 if real is double else np.float32)
+    cdef real[:, ::1] out = result
+    q.a, q.b, q.out = &h[0, 0], &W[0, 0], &out[0, 0]
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).masked_forward(&q)
+    check(status)
+    return result
+
+
+def masked_backward(const real[:, ::1] d, const real[:, ::1] W, const Py_ssize_t[::1] sources,
+                    const Py_ssize_t[::1] targets, bint transposed):
+    cdef masked q = masked_problem(d.shape[0], sources, targets, transposed)
+    result = np.empty((q.N, q.n_sources), np.float64 if real is double else np.float32)
+    cdef real[:, ::1] out = result
+    q.a, q.b, q.out = &d[0, 0], &W[0, 0], &out[0, 0]
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).masked_backward(&q)
+    check(status)
+    return result
+
+
+def masked_outer(const real[:, ::1] h, const real[:, ::1] d, const Py_ssize_t[::1] sources,
+                 const Py_ssize_t[::1] targets, bint transposed):
+    cdef masked q = masked_problem(h.shape[0], sources, targets, transposed)
+    shape = (q.n_targets, q.n_sources) if transposed else (q.n_sources, q.n_targets)
+    result = np.empty(shape, np.float64 if real is double else np.float32)
+    cdef real[:, ::1] out = result
+    q.a, q.b, q.out = &h[0, 0], &d[0, 0], &out[0, 0]
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).masked_outer(&q)
+    check(status)
+    return result
+
+
+def made_sources(order, degrees):
+    """What every layer can be seen by, and the variables: degrees as sources, and as targets."""
+    position = np.argsort(order)
+    return [position + 1, *degrees], position
+
+
+def made_layers(x, W, c, V, b, A, order, degrees, hidden, keeps):
+    from pyarsimple.activations import activate  # not before this module is there
+
+    sources, position = made_sources(order, degrees)
+    layers = [x]
+    for k in range(len(W)):
+        h = masked_forward(layers[k], W[k], sources[k], degrees[k], False)
+        h += c[k]
+        if hidden == "relu":
+            np.maximum(h, 0, out=h)
+        else:
+            h = activate(h, hidden)
+        if keeps is not None:
+            h *= keeps[k]
+        layers.append(h)
+    logits = masked_forward(layers[len(W)], V, sources[len(W)], position, True)
+    logits += b
+    if A is not None:
+        logits += masked_forward(x, A, sources[0], position, True)
+    return logits, layers
+
+
+def made_gradients(d_logits, layers, W, V, A, order, degrees, hidden, keeps):
+    from pyarsimple.activations import activate_slope
+
+    sources, position = made_sources(order, degrees)
+    x, h, last = layers[0], layers[len(W)], sources[len(W)]
+    dA = None if A is None else masked_outer(x, d_logits, sources[0], position, True)
+    dV, db = masked_outer(h, d_logits, last, position, True), d_logits.sum(axis=0)
+    dW, dc = [], []
+    if W:
+        d = masked_backward(d_logits, V, last, position, True)
+    for k in reversed(range(len(W))):
+        h = layers[k + 1]
+        if keeps is None:
+            d *= activate_slope(h, hidden)
+        else:  # h is g(a) * keep
+            d *= keeps[k]
+            d *= activate_slope(np.divide(h, keeps[k], out=np.zeros_like(h), where=keeps[k] != 0),
+                                hidden)
+        dc.append(d.sum(axis=0))
+        dW.append(masked_outer(layers[k], d, sources[k], degrees[k], False))
+        if k > 0:  # nobody asks for the gradient of the data
+            d = masked_backward(d, W[k], sources[k], degrees[k], False)
+    return dW[::-1], dc[::-1], dV, db, dA
 
 
 def made_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] uniforms, W, c,

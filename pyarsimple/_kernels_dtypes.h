@@ -10,6 +10,7 @@
 #include "_kernels_vector.h"
 #include "_kernels_elementwise.h"
 #include "_kernels_nade.h"
+#include "_kernels_products.h"
 #include "_kernels_links.h"
 #undef DTYPE
 #undef real
@@ -35,6 +36,7 @@
 #include "_kernels_vector.h"
 #include "_kernels_elementwise.h"
 #include "_kernels_nade.h"
+#include "_kernels_products.h"
 #include "_kernels_links.h"
 #undef DTYPE
 #undef real

@@ -1,7 +1,7 @@
 /* The kernels for every SIMD level and dtype, and which level runs.
  *
- * The loops stand in _kernels_vector.h, _kernels_elementwise.h, _kernels_nade.h and
- * _kernels_links.h, once. Here they are included for each level that the compiler can make and for
+ * The loops stand in _kernels_vector.h, _kernels_elementwise.h, _kernels_nade.h,
+ * _kernels_products.h and _kernels_links.h, once. Here they are included for each level that the compiler can make and for
  * each of the two dtypes, with the names of functions marked by both: nade_logits_avx2_float32.
  * One build so serves every x86-64; the best level that the CPU has is chosen when the module is
  * imported. Elsewhere, and with other compilers than gcc and clang, there is only the baseline.
@@ -116,6 +116,14 @@ struct made {
     void *samples;          /* (N, D), holds x at first */
 };
 
+struct masked {
+    ptrdiff_t N, n_sources, n_targets;
+    const ptrdiff_t *sources, *targets; /* degrees; a weight is free where source <= target */
+    int transposed;                     /* weights are (targets, sources), not (sources, targets) */
+    const void *a, *b;                  /* the factors: rows and weights, or rows and rows */
+    void *out;
+};
+
 struct kernels {
     void (*exponential)(ptrdiff_t n, const void *x, void *result);
     void (*bernoulli_log_p)(ptrdiff_t n, const void *logits, const void *x, void *result);
@@ -129,6 +137,9 @@ struct kernels {
     int (*nade_backward)(const struct nade *);
     int (*nade_sample)(const struct nade *);
     int (*made_sample)(const struct made *);
+    int (*masked_forward)(const struct masked *);
+    int (*masked_backward)(const struct masked *);
+    int (*masked_outer)(const struct masked *);
 };
 
 /* How work is cut into pieces. Results may depend on these, but not on the number of threads. */
@@ -139,6 +150,9 @@ enum {
     BACKWARD_VECS = 4, /* in the gradient, which has more to hold in registers */
     STRIP_VECS = 4,    /* links: vecs in a strip of variables */
     AHEAD = 3,         /* NADE: rows of W and V are fetched so many variables before their use */
+    PANEL_VECS = 2,    /* masked products: vecs in a panel of outputs; */
+    PRODUCT_DEPTH = 192, /* how much of the inner index is copied at a time; */
+    PRODUCT_ROWS = 240, /* rows of the batch in a task, a multiple of what registers hold */
     LIST_ROWS = 16,    /* rows, or columns, of x in a task that lists what is not 0 */
     LIST_COLUMNS = 64
 };

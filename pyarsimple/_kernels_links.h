@@ -562,4 +562,7 @@ static const struct kernels NAME(kernels) = {
     .nade_backward = NAME(nade_backward),
     .nade_sample = NAME(nade_sample),
     .made_sample = NAME(made_sample),
+    .masked_forward = NAME(masked_forward),
+    .masked_backward = NAME(masked_backward),
+    .masked_outer = NAME(masked_outer),
 };

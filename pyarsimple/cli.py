@@ -318,6 +318,42 @@ def make_schedule(text: str) -> Any:
     return kinds[name](value)
 
 
+def streams(args: argparse.Namespace) -> Any:
+    """Seeds from ``--seed`` for: model, order, split, fit, bits."""
+    import numpy as np
+
+    return np.random.SeedSequence(args.seed).spawn(5)
+
+
+def load_data(args: argparse.Namespace) -> Splits:
+    """The data of ``--data``; what was taken for names of columns is said."""
+    from pyarsimple import datasets, reports
+
+    try:
+        data = datasets.load_file(args.data, binarize=args.binarize, rng=streams(args)[-1])
+    except ValueError as error:
+        raise ValueError(str(error).replace("binarize='none'", "give --binarize none")) from error
+    if data.names is not None:
+        shown = [reports.fit_name(name, 12) for name in data.names[:3]]
+        shown += ["..."] if len(data.names) > 3 else []
+        print(f"{data.name}: first line taken for names: {', '.join(shown)}", file=sys.stderr)
+    return data
+
+
+def say_what_has_no_effect(args: argparse.Namespace) -> None:
+    """Name the flags of training that were given for a model in closed form."""
+    from pyarsimple import reports
+
+    given = [
+        flag for flag, _, settings in TRAIN_STEPS
+        if getattr(args, flag[2:].replace("-", "_")) != settings.get("default")
+    ]  # fmt: skip
+    if given:
+        have = f"ha{'s' if len(given) == 1 else 've'} no effect"
+        said = f"{args.model} is fitted in closed form: {reports.listed(given)} {have}"
+        print(textwrap.fill(said, reports.WIDTH, break_on_hyphens=False))
+
+
 def hold_out(data: Splits, rng: Any) -> Splits:
     """The data, with a tenth of train held out for validation where there is no such split."""
     from pyarsimple import datasets
@@ -363,9 +399,10 @@ def check_folder(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     left = [name for name in ("model.npz", "checkpoint.npz") if (out / name).exists()]
     if not args.resume:
         if left and not args.overwrite:
+            resume = "continue it with --resume, " if "checkpoint.npz" in left else ""
             raise ValueError(
-                f"{args.out!r} holds {left[0]} of an earlier training: continue it with --resume, "
-                "replace it with --overwrite, or choose another --out"
+                f"{args.out!r} holds {left[0]} of an earlier training: {resume}replace it with "
+                "--overwrite, or choose another --out"
             )
         return
     if "checkpoint.npz" not in left:
@@ -375,8 +412,10 @@ def check_folder(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return  # fit compares too, if less legibly
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"cannot read {os.fspath(path)!r}: it is no JSON ({error})") from None
+    if not isinstance(before, dict):
+        raise ValueError(f"cannot read {os.fspath(path)!r}: it holds no settings")
     for name, value in settings.items():
         if before.get(name) != value:
             flag = "--" + name.replace("_", "-")
@@ -406,14 +445,11 @@ def _shown(value: Any) -> str:
 
 
 def _run_train(args: argparse.Namespace) -> int:
-    import numpy as np
-
-    from pyarsimple import datasets
     from pyarsimple.training import fit
 
     if args.resume and args.overwrite:
         raise ValueError("--resume and --overwrite contradict each other: give one of them")
-    for_model, for_order, for_split, for_fit = np.random.SeedSequence(args.seed).spawn(4)
+    for_model, for_order, for_split, for_fit, _ = streams(args)
     training = {
         "schedule": make_schedule(args.schedule),
         "optimizer": make_optimizer(args),
@@ -421,13 +457,14 @@ def _run_train(args: argparse.Namespace) -> int:
         "rng": for_fit,
         **{name: getattr(args, name) for name in FIT},
     }
-    data = datasets.load_file(args.data, binarize=args.binarize, rng=0)
+    data = load_data(args)
     model = make_model(args, data.n_dims, (for_model, for_order))
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
     settings["data"] = fingerprint(data, model)
     check_folder(args, settings)
     closed_form = getattr(model, "fit", None)
     if closed_form is not None:
+        say_what_has_no_effect(args)
         closed_form(data.train)
         _finish(args, model, None, data, begin_folder(args, settings))
         return OK
@@ -464,15 +501,19 @@ def _train(
         )  # fmt: skip
     except DivergenceError as divergence:
         history, error = divergence.history, divergence
-    if history.n_epochs:
+    interrupted = history.stopped == "interrupted"
+    # Without a checkpoint nothing can be continued: then the same command has to work again.
+    if history.n_epochs and (checkpoint.exists() or not interrupted):
         _finish(args, model, history, data, out)
     if error is not None:
         print(f"pyarsimple train: error: {_as_flags(_one_line(error))}", file=sys.stderr)
         return FAILED
-    if history.stopped != "interrupted":
+    if not interrupted:
         return OK
-    kept = f"kept the best epoch, {history.best_epoch}; --resume continues"
-    print(f"interrupted: {kept if history.n_epochs else 'no epoch was complete'}", file=sys.stderr)
+    kept = "no epoch was complete: nothing is kept; the same command starts anew"
+    if checkpoint.exists():
+        kept = f"kept the best epoch, {history.best_epoch}; --resume continues"
+    print(f"interrupted: {kept}", file=sys.stderr)
     return INTERRUPTED
 
 
@@ -517,8 +558,9 @@ def _finish(
             curves = plots.learning_curves({args.model: history})
             reports.write_figure(out / "learning_curves.png", curves)
         print(
-            f"{args.model}: {history.n_epochs} epochs in {history.seconds[-1]:.1f} s, stopped by "
-            f"{history.stopped}; kept epoch {history.best_epoch}"
+            f"{args.model}: {history.n_epochs} epoch{'s' * (history.n_epochs != 1)} in "
+            f"{history.seconds[-1]:.1f} s, stopped by {history.stopped}; kept epoch "
+            f"{history.best_epoch}"
         )
     shown = "nats: " + ", ".join(_scored(name, score) for name, score in scores.items())
     print(textwrap.fill(shown, reports.WIDTH, break_long_words=False, break_on_hyphens=False))
@@ -542,6 +584,11 @@ EVALUATE: Arguments = (
         {"nargs": "+", "choices": SPLITS, "metavar": "NAME"},
     ),
     ("--json", "print JSON instead of tables", {"action": "store_true"}),
+    (
+        "--seed",
+        "of --binarize sample, as it was for train (default: 0)",
+        {"type": _whole(0), "default": 0, "metavar": "N"},
+    ),
 )
 
 
@@ -564,12 +611,18 @@ def short_names(paths: Sequence[str], width: int = 28) -> list[str]:
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
-    from pyarsimple import datasets, reports, storage
+    from pyarsimple import reports, storage
     from pyarsimple.evaluation import compare
 
     names = short_names(args.models)
     models = {name: storage.load(path) for name, path in zip(names, args.models, strict=True)}
-    data = datasets.load_file(args.data, binarize=args.binarize, rng=0)
+    data = load_data(args)
+    for path, model in zip(args.models, models.values(), strict=True):
+        if model.n_dims != data.n_dims:
+            raise ValueError(
+                f"{path!r} is a model of {model.n_dims} variables, but --data {args.data!r} has "
+                f"{data.n_dims} columns"
+            )
     splits = dict(data.items())
     for name in args.split or ():
         if name not in splits:
@@ -733,7 +786,8 @@ COMMANDS: dict[str, Command] = {
         "Ctrl-C keeps the best model so far. Without a validation split in FILE, a\n"
         "tenth of its rows is held out.\n\n"
         "examples:\n"
-        "  pyarsimple train --model nade --hidden 200 --data digits --out runs/nade\n"
+        "  pyarsimple train --model nade --activation relu --dropout 0.5 --l2 1e-3 \\\n"
+        "      --data digits --out runs/nade\n"
         "  pyarsimple train --model made --hidden 500 500 --dropout 0.5 \\\n"
         "      --data bits.npz --out runs/made --average 0.999 --patience 30\n"
         "  pyarsimple train --model fvsbn --optimizer lbfgs --l2 1e-3 \\\n"

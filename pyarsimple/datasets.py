@@ -22,8 +22,8 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
@@ -48,6 +48,8 @@ class Splits:
         ``valid`` and ``test`` are None where there are none.
     image_shape : tuple of int, optional
         (height, width) if a row is an image, row by row.
+    names : tuple of str, optional
+        Of the variables, if the file has a first line of them.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Splits:
     valid: Array | None = None
     test: Array | None = None
     image_shape: tuple[int, int] | None = None
+    names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for split, x in self.items():
@@ -184,7 +187,7 @@ def _binarized(data: Splits, binarize: str, rng: Any) -> Splits:
     """Make bits of pixels, one split after the other from one generator; "none" only of type."""
     rng = np.random.default_rng(rng)
     splits = {split: _to_bits(x, binarize, rng, split) for split, x in data.items()}
-    return Splits(data.name, **splits, image_shape=data.image_shape)
+    return replace(data, **cast(Any, splits))
 
 
 def _to_bits(
@@ -195,6 +198,8 @@ def _to_bits(
         raise ValueError(f"{split} must hold pixels, whole numbers from 0 to 255, to be binarized")
     if binarize == "none":
         return pixels
+    if pixels.max(initial=0) <= 1:  # the threshold would make zeros of them all
+        raise ValueError(f"{split} has no pixel above 1: these are bits already: binarize='none'")
     if binarize == "threshold":
         return (pixels >= 128).astype(np.uint8)
     bits = np.empty_like(pixels)
@@ -253,8 +258,15 @@ def load_file(path: PathLike, *, binarize: str = "auto", rng: Any = None) -> Spl
     if binarize == "auto":
         binarize = "threshold" if is_idx else "none"
     with _naming(path):
-        arrays = _read_idx(path) if is_idx else _read(path)
-        data = _as_splits(path.name, arrays)
+        names = None
+        if is_idx:
+            arrays = _read_idx(path)
+        elif (between := _delimiter(path)) is not None:
+            names, x = _read_text(path, between)
+            arrays = {"train": x}
+        else:
+            arrays = _read_numpy(path)
+        data = replace(_as_splits(path.name, arrays), names=names)
         return data if binarize == "none" else _binarized(data, binarize, rng)
 
 
@@ -281,20 +293,21 @@ def _refuse(path: Path, error: Exception) -> NoReturn:
     raise ValueError(f"cannot load {str(path)!r}: {reason}") from error
 
 
-def _read(path: Path) -> dict[str, Array]:
-    """The arrays of a file, by the names of the splits."""
+def _delimiter(path: Path) -> str | None:
+    """What is between the numbers of a text file, by its name; None of NumPy's formats."""
     path.stat()  # a missing file is an OSError, whatever its name
     name = path.name.removesuffix(".gz")
     if name.endswith(".csv"):
-        return {"train": _read_text(path, ",")}
+        return ","
     if name.endswith(".amat"):
-        return {"train": _read_text(path, None)}
+        return " "
     if path.suffix in {".npz", ".npy"}:
-        return _read_numpy(path)
+        return None
     raise ValueError(f"its name must end in one of {FORMATS}")
 
 
 def _read_numpy(path: Path) -> dict[str, Array]:
+    """The arrays of a file, by the names of the splits."""
     with path.open("rb") as file:
         start = file.read(6)
         file.seek(0)
@@ -315,24 +328,60 @@ def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
 
 
-def _read_text(path: Path, delimiter: str | None) -> Array:
-    """One row a line. Bits become uint8; anything else stays float64."""
+def _read_text(path: Path, between: str) -> tuple[tuple[str, ...] | None, Array]:
+    """Names, if the first line has them, and one row a line. Bits become uint8, others float64."""
+    delimiter = between.strip() or None  # None is any white space
     with _open(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig") as file:
-        n_header = int(_is_header(file.readline().split(delimiter)))
+        names = _names(file.readline(), delimiter)
         file.seek(0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that there are no rows is said later
-            x = np.loadtxt(file, delimiter=delimiter, ndmin=2, skiprows=n_header)
-    return x.astype(np.uint8) if ((x == 0) | (x == 1)).all() else x
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that there are no rows is said later
+                x = np.loadtxt(file, delimiter=delimiter, ndmin=2, skiprows=int(names is not None))
+        except UnicodeDecodeError:
+            raise
+        except ValueError:
+            file.seek(0)
+            _explain(file, delimiter, n_skipped=int(names is not None))
+            raise  # what NumPy takes for no number and Python does
+    return names, x.astype(np.uint8) if ((x == 0) | (x == 1)).all() else x
 
 
-def _is_header(fields: list[str]) -> bool:
-    """Whether no field of the first line is a number."""
-    for field in fields:
-        with contextlib.suppress(ValueError):
-            float(field)
-            return False
+def _fields(line: str, delimiter: str | None) -> list[str]:
+    """The fields of a line as np.loadtxt sees it: what follows a # is a comment."""
+    line = line.partition("#")[0].strip("\r\n" if delimiter else None)
+    return [field.strip() for field in line.split(delimiter)] if line else []
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
     return True
+
+
+def _names(line: str, delimiter: str | None) -> tuple[str, ...] | None:
+    """The fields of the first line, if there are any and none of them is a number."""
+    fields = _fields(line, delimiter)
+    return tuple(fields) if fields and not any(map(_is_number, fields)) else None
+
+
+def _explain(file: Iterable[str], delimiter: str | None, n_skipped: int) -> None:
+    """Raise an error that says in which line of the file the first mistake is."""
+    first = None
+    for k, line in enumerate(file, 1):
+        fields = _fields(line, delimiter)
+        if k <= n_skipped or not fields:
+            continue
+        first = first or (k, len(fields))
+        if len(fields) != first[1]:
+            raise ValueError(
+                f"line {k} has {len(fields)} columns, and line {first[0]} has {first[1]}"
+            )
+        for column, field in enumerate(fields, 1):
+            if not _is_number(field):
+                raise ValueError(f"line {k}, column {column}: {field!r} is no number")
 
 
 def _read_idx(path: Path) -> dict[str, Array]:
@@ -366,4 +415,4 @@ def _as_splits(name: str, arrays: dict[str, Array]) -> Splits:
         if x.size == 0:
             raise ValueError(f"{split} must have rows and columns, got shape {x.shape}")
         rows[split] = x.reshape(len(x), -1)
-    return Splits(name, **rows, image_shape=cast(Any, image_shape))
+    return Splits(name, **cast(Any, rows), image_shape=cast(Any, image_shape))

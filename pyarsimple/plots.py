@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+#: Height, text and colour of a curve's name.
+Label = tuple[float, str, str]
+
 #: One for each model, apart for every kind of colour vision (Okabe and Ito, 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#222222"
 PALE = "#8A8A8A"
 DPI = 160
+LINE = 13.0  # points from label to label
 
 
 class Curves(Protocol):
@@ -138,32 +142,53 @@ def _tidy(ax: Axes) -> None:
     ax.tick_params(colors=INK, labelsize=9)
 
 
-def _draw_curves(ax: Axes, name: str, history: Curves, colour: str) -> None:
-    """One model's curves: training dashed, validation solid, its best epoch marked."""
+def _draw_curves(ax: Axes, name: str, history: Curves, colour: str) -> list[Label]:
+    """One model's curves: training dashed, validation solid, its best epoch marked; its label."""
     epochs = np.arange(1, len(history.train_nll) + 1)
     ax.plot(epochs, history.train_nll, color=colour, linewidth=1.2, linestyle=(0, (4, 2)))
     best = history.best_epoch
     if not history.valid_nll:
-        if len(epochs):
-            _label(ax, epochs[-1], history.train_nll[-1], name, colour)
-        return
+        return [(history.train_nll[-1], name, colour)] if len(epochs) else []
     ax.plot(epochs, history.valid_nll, color=colour, linewidth=1.8)
-    if 1 <= best <= len(history.valid_nll):
-        value = history.valid_nll[best - 1]
-        ax.plot(best, value, "o", markersize=7, markerfacecolor="white", markeredgecolor=colour,
-                markeredgewidth=1.8, zorder=5)  # fmt: skip
-        _label(ax, epochs[-1], history.valid_nll[-1], _scored(name, value), colour)
+    if not 1 <= best <= len(history.valid_nll):
+        return []
+    value = history.valid_nll[best - 1]
+    ax.plot(best, value, "o", markersize=7, markerfacecolor="white", markeredgecolor=colour,
+            markeredgewidth=1.8, zorder=5)  # fmt: skip
+    return [(history.valid_nll[-1], _scored(name, value), colour)]
 
 
 def _scored(name: str, nats: float) -> str:
     return f"{name}  {nats:.2f}".strip() if abs(nats) < 1e5 else f"{name}  {nats:.1e}".strip()
 
 
-def _label(ax: Axes, x: float, y: float, text: str, colour: str) -> None:
-    """Name a curve at its right end, so that no legend has to be searched."""
-    veil = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
-    ax.annotate(text, (x, y), xytext=(9, 0), textcoords="offset points", color=colour, bbox=veil,
-                fontsize=9, fontweight="bold", va="center", annotation_clip=False)  # fmt: skip
+def _write_labels(ax: Axes, labels: Sequence[Label], points: float) -> None:
+    """Name the curves in the right margin of axes so many points high: no legend to search."""
+    low, high = ax.get_ylim()
+    heights = [(y - low) / (high - low) if math.isfinite(y) else 1.0 for y, _, _ in labels]
+    placed = spread([min(max(h, 0.0), 1.0) for h in heights], LINE / points)
+    for y, (_, text, colour) in zip(placed, labels, strict=True):
+        ax.annotate(text, (1, y), xycoords="axes fraction", xytext=(9, 0), color=colour,
+                    textcoords="offset points", fontsize=9, fontweight="bold", va="center",
+                    annotation_clip=False)  # fmt: skip
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Heights in [0, 1], moved as little as it takes to be ``gap`` apart; above 1 if need be."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    # Less the gaps below it, a height may not be lower than the one before: equal means of those
+    # that are (isotonic regression) move them the least.
+    blocks: list[list[float]] = []
+    for k, i in enumerate(order):
+        blocks.append([heights[i] - k * gap])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    means = [float(np.mean(block)) for block in blocks for _ in block]
+    top = max(0.0, 1 - (len(heights) - 1) * gap)
+    placed = [0.0] * len(heights)
+    for k, (i, mean) in enumerate(zip(order, means, strict=True)):
+        placed[i] = min(max(mean, 0.0), top) + k * gap
+    return placed
 
 
 def _limits(
@@ -207,12 +232,13 @@ def learning_curves(
     if ax is None:
         ax = new_figure(7.2, 4.2).subplots()
     references = references or {}
+    labels: list[Label] = []
     for k, (name, history) in enumerate(histories.items()):
-        _draw_curves(ax, name, history, COLOURS[k % len(COLOURS)])
+        labels += _draw_curves(ax, name, history, COLOURS[k % len(COLOURS)])
     last = max([len(h.train_nll) for h in histories.values()], default=1)
     for name, level in references.items():
         ax.axhline(level, color=PALE, linewidth=1.2, linestyle=":")
-        _label(ax, last, level, _scored(name, level), PALE)
+        labels.append((level, _scored(name, level), PALE))
     ax.set_ylim(*_limits(histories, references))
     ax.set_xlim(0, max(last, 2) * 1.01)
     ax.set_xlabel("epoch", fontsize=10, color=INK)
@@ -221,6 +247,7 @@ def learning_curves(
     _key(ax, any(h.valid_nll for h in histories.values()), 0.92 if references else 1.0)
     figure = ax.get_figure(root=True)
     assert figure is not None
+    _write_labels(ax, labels, ax.get_window_extent().height * 72 / figure.dpi)
     return figure
 
 

@@ -149,18 +149,29 @@ def replacing(path: PathLike) -> Iterator[BinaryIO]:
     folder = os.path.dirname(target) or os.curdir
     temporary = os.path.join(folder, f".{FORMAT}-{secrets.token_hex(8)}.tmp")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)  # less the umask, as any new file
+    with _naming_target(path):
+        descriptor = os.open(temporary, flags, 0o666)  # less the umask, as any new file
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with _naming_target(path):
+            os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+@contextlib.contextmanager
+def _naming_target(path: PathLike) -> Iterator[None]:
+    """Have errors name the file that was asked for, not the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def _sync_folder(folder: str) -> None:

@@ -19,6 +19,7 @@ import pyarsimple
 from pyarsimple import cli, datasets, evaluation, optimizers, reports, storage, twins
 from pyarsimple.cli import main
 from pyarsimple.models import MODELS
+from pyarsimple.training import History
 
 D = 16  # 4 x 4
 SMALL = "--hidden 6 --max-epochs 3 --batch-size 20 --quiet"
@@ -43,6 +44,7 @@ def files(tmp_path_factory):
     np.savetxt(folder / "bits.csv", draw_bits(30, 5), fmt="%d", delimiter=",")
     np.save(folder / "wide.npy", np.zeros((30, D + 1), np.uint8))
     np.save(folder / "few.npy", draw_bits(9))
+    (folder / "named.csv").write_text("?,b,c,d\n0,1,1,0\n" + "1,0,1,1\n" * 20)
     grey = draw_bits(5000, 6)
     grey[4500, 3] = 7
     np.save(folder / "grey.npy", grey)
@@ -146,6 +148,8 @@ MISTAKES = {
     "train --model nade --data cut.npz --out x": "cannot load",
     "train --model nade --data text.npz --out x": "cannot load",
     "train --model nade --data grey.npy --out x": "train[4096:] must be an array of bits",
+    "train --model nade --data bits.csv --out x --binarize threshold": "give --binarize none",
+    "evaluate trained/model.npz --data bits.npz --binarize sample": "give --binarize none",
     "train --model nade --data few.npy --out x": "9 rows: too few",
     "train --model nade --data trained/model.npz --out x": "cannot load",
     "train --model nade --data bits.npz --out bits.csv": "--out needs a folder",
@@ -170,7 +174,7 @@ MISTAKES = {
     "evaluate none.npz --data bits.npz": "none.npz': No such file",
     "evaluate cut-model.npz --data bits.npz": "cannot read",
     "evaluate bits.npz --data bits.npz": "cannot read",
-    "evaluate trained/model.npz --data wide.npy": "all: x must be an array of bits",
+    "evaluate trained/model.npz --data wide.npy": "model.npz' is a model of 16 variables, but",
     "evaluate trained/model.npz --data grey.npy": "got 7 in row 4500, column 3",
     "evaluate trained/model.npz --data only.npy --split test": "has only train",
     "evaluate trained/model.npz --data bits.npz --split best": "invalid choice: 'best'",
@@ -380,6 +384,51 @@ def test_pixels_are_made_bits_if_asked(files, tmp_path):
     assert run(files, f"{scored} --binarize threshold") == 0
 
 
+def test_the_seed_decides_the_bits_that_are_sampled(tmp_path, capsys):
+    np.save(tmp_path / "grey.npy", np.random.default_rng(0).integers(0, 256, (40, 9)))
+    data = f"--data {tmp_path / 'grey.npy'} --binarize sample"
+    found = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 5)):
+        line = f"train --model independent {data} --seed {seed} --out {tmp_path / name}"
+        assert run(tmp_path, line) == 0
+        out = tmp_path / name
+        found[name] = json.loads((out / "settings.json").read_text())["data"]
+        nll = json.loads((out / "history.json").read_text())["scores"]["train"]["nll"]
+        capsys.readouterr()
+        line = f"evaluate {out / 'model.npz'} {data} --seed {seed} --json"
+        assert run(tmp_path, line) == 0  # on the same bits
+        scores = json.loads(capsys.readouterr().out)["splits"]["all"]["scores"]
+        assert scores[name]["nll"] == pytest.approx(nll, rel=1e-12)
+    assert found["a"] == found["b"] != found["c"]
+
+
+def test_a_first_line_of_names_is_said(files, tmp_path, capsys):
+    line = f"train --model independent --data named.csv --out {tmp_path / 'run'}"
+    assert run(files, line) == 0
+    assert capsys.readouterr().err == "named.csv: first line taken for names: ?, b, c, ...\n"
+
+
+def test_what_has_no_effect_is_said(files, tmp_path, capsys):
+    line = f"train --model independent --data bits.npz --out {tmp_path / 'run'} --overwrite"
+    assert run(files, line) == 0
+    assert "no effect" not in capsys.readouterr().out
+    assert run(files, f"{line} --l2 1") == 0
+    assert "closed form: --l2 has no effect\n" in capsys.readouterr().out
+    assert run(files, f"{line} --learning-rate 5 --average .9 --optimizer sgd --momentum .5") == 0
+    shown = capsys.readouterr().out
+    said = "--optimizer, --learning-rate, --momentum and --average have no effect"
+    assert said in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_one_epoch_is_no_epochs(files, tmp_path, capsys):
+    line = f"train --model fvsbn --data bits.npz --quiet --out {tmp_path / 'run'} --overwrite"
+    assert run(files, f"{line} --max-epochs 1") == 0
+    assert "fvsbn: 1 epoch in " in capsys.readouterr().out
+    assert run(files, f"{line} --max-epochs 2") == 0
+    assert "fvsbn: 2 epochs in " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("options", ["", "--average 0.9 --dropout 0.3 --schedule inverse:5"])
 def test_resumed_equals_uninterrupted(options, files, tmp_path):
     line = f"train --model nade --data bits.npz --hidden 6 --quiet --patience 0 {options}"
@@ -432,6 +481,19 @@ def test_resume_from_a_damaged_file_is_refused(name, files, tmp_path, capsys):
     assert f"cannot read {str(path)!r}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["[1, 2]", "3", "null", '"text"', "[" * 100_000])
+def test_resume_with_foreign_settings_is_one_line(content, files, tmp_path, capsys):
+    line = f"train --model nade --data bits.npz {SMALL} --out {tmp_path / 'run'}"
+    assert run(files, line) == 0
+    path = tmp_path / "run" / "settings.json"
+    path.write_text(content)
+    capsys.readouterr()
+    assert run(files, f"{line} --resume") == 2
+    shown = capsys.readouterr().err
+    assert f"cannot read {str(path)!r}" in shown
+    assert shown.count("\n") == 1
+
+
 def test_overwrite_replaces_an_earlier_training_but_not_for_a_mistake(files, tmp_path):
     out = tmp_path / "run"
     line = f"train --data bits.npz --out {out} --quiet --max-epochs 2"
@@ -456,7 +518,7 @@ def test_divergence_is_one_line_and_keeps_the_best(files, tmp_path, monkeypatch,
     out = tmp_path / "run"
     assert run(files, f"train --model nade --data bits.npz --out {out} {SMALL}") == cli.FAILED
     shown = capsys.readouterr().err
-    assert "error: the training loss became nan in epoch 3" in shown
+    assert "error: the loss became infinite or NaN in epoch 3" in shown
     assert shown.count("\n") == 1
     found = json.loads((out / "history.json").read_text())
     assert found["history"]["stopped"] == "diverged"
@@ -514,8 +576,37 @@ def test_ctrl_c_before_the_first_epoch_keeps_nothing(files, tmp_path, monkeypatc
     monkeypatch.setattr(MODELS["nade"], "training_loss_and_grads", interrupt)
     out = tmp_path / "run"
     assert run(files, f"train --model nade --data bits.npz --out {out} {SMALL}") == 130
-    assert capsys.readouterr().err == "interrupted: no epoch was complete\n"
-    assert not (out / "model.npz").exists()
+    said = "interrupted: no epoch was complete: nothing is kept; the same command starts anew\n"
+    assert capsys.readouterr().err == said
+    assert [path.name for path in out.iterdir()] == ["settings.json"]
+    monkeypatch.undo()
+    assert run(files, f"train --model nade --data bits.npz --out {out} {SMALL}") == 0
+
+
+def test_ctrl_c_without_a_checkpoint_promises_no_continuation(files, tmp_path, monkeypatch, capsys):
+    def fake(*args, max_epochs, **settings):
+        nll = [9.0][:max_epochs]
+        return History(nll, nll, nll, nll, best_epoch=len(nll), stopped="interrupted")
+
+    monkeypatch.setattr("pyarsimple.training.fit", fake)
+    line = f"train --model nade --data bits.npz --out {tmp_path / 'run'} {SMALL}"
+    assert run(files, line) == 130
+    shown = capsys.readouterr()
+    assert "--resume" not in shown.err
+    assert not shown.out
+    monkeypatch.undo()
+    assert run(files, line) == 0
+
+
+def test_resume_is_advised_only_where_it_works(files, tmp_path, capsys):
+    line = f"train --data bits.npz --out {tmp_path / 'run'} {SMALL}"
+    for model, works in (("independent --overwrite", False), ("nade --overwrite", True)):
+        wanted = f"{line} --model {model}"
+        wanted = wanted if works else wanted.replace("--hidden 6 ", "")
+        assert run(files, wanted) == 0
+        capsys.readouterr()
+        assert run(files, wanted.replace("--overwrite", "")) == 2
+        assert ("--resume" in capsys.readouterr().err) == works
 
 
 def test_the_bar_is_shown_unless_quiet(files, tmp_path, capsys):
@@ -708,6 +799,19 @@ def test_files_are_whole_or_not_there(tmp_path):
         reports.write_figure(tmp_path / "x.png", Figure())
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
     assert (tmp_path / "x.png").read_text() == "good"
+
+
+def test_what_cannot_be_written_is_named_as_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("nope/x.txt", tmp_path / "nope" / "x.txt", "n" * 300):
+        with pytest.raises(OSError, match=r"No such file|too long") as caught:
+            reports.write_text(path, "text")
+        assert caught.value.filename == str(path)
+        assert caught.value.filename2 is None
+        assert "tmp" not in str(caught.value).replace(str(tmp_path), "")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError):  # the kind of the error is still there
+        reports.write_text("nope/x.txt", "text")
 
 
 def test_a_new_model_needs_no_change_here(files, tmp_path, monkeypatch):

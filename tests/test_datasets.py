@@ -305,6 +305,25 @@ def test_what_are_no_pixels_is_not_binarized(array, tmp_path):
     assert "whole numbers from 0 to 255" in refused(tmp_path / "x.npy", binarize="threshold")
 
 
+@pytest.mark.parametrize("binarize", ["threshold", "sample"])
+@pytest.mark.parametrize("dtype", ["u1", "?", "f8"])
+def test_bits_are_not_binarized_to_zeros(binarize, dtype, tmp_path):
+    np.savez(tmp_path / "x.npz", train=PIXELS, test=np.eye(6, dtype=dtype))
+    said = refused(tmp_path / "x.npz", binarize=binarize)
+    assert "test has no pixel above 1: these are bits already: binarize='none'" in said
+    assert np.array_equal(datasets.load_file(tmp_path / "x.npz", binarize="none").test, np.eye(6))
+
+
+def test_bits_in_files_of_images_and_of_text(tmp_path):
+    path = write_text(tmp_path / "x-idx3-ubyte", idx((IMAGES > 100).astype(np.uint8)))
+    assert "these are bits already" in refused(path)
+    assert datasets.load_file(path, binarize="none").train.any()
+    path = write_text(tmp_path / "x.csv", "0,1\n1,1\n")
+    assert "these are bits already" in refused(path, binarize="threshold")
+    path = write_text(tmp_path / "x.csv", "0,200\n1,1\n")
+    assert datasets.load_file(path, binarize="threshold").train.tolist() == [[0, 1], [0, 0]]
+
+
 NAMES = (
     "x.npz",
     "x.npy",
@@ -410,16 +429,45 @@ def test_bad_idx(content, reason, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("0,1\n1\n", "columns changed from 2 to 1"),
-        ("0,1\n1,no\n", "could not convert string 'no'"),
-        ("0,no\n", "could not convert string 'no'"),
-        ("0,1\n1,\n", "could not convert string ''"),
+        ("0,1\n1\n", "line 2 has 1 columns, and line 1 has 2"),
+        ("a,b\n\n# more\n0,1\n1,0,1\n", "line 5 has 3 columns, and line 4 has 2"),
+        ("0,1\n1,no\n", "line 2, column 2: 'no' is no number"),
+        ("0,no\n", "line 1, column 2: 'no' is no number"),
+        ("a,b\n0,1\n\n?,?\n", "line 4, column 1: '?' is no number"),
+        ("0,1\n1,\n", "line 2, column 2: '' is no number"),
+        ("0,1\n1_0,1\n", "could not convert string '1_0'"),  # it is a number for Python
         ("a,b\n", "rows and columns"),
         ("\n\n", "rows and columns"),
     ],
 )
 def test_bad_text(text, reason, tmp_path):
-    assert reason in refused(write_text(tmp_path / "x.csv", text))
+    said = refused(write_text(tmp_path / "x.csv", text))
+    assert reason in said
+    assert "usecols" not in said
+
+
+def test_bad_text_between_white_space(tmp_path):
+    path = write_text(tmp_path / "x.amat.gz", "\n0 1\n\t1  1 \n0 x\n")
+    assert "line 4, column 2: 'x' is no number" in refused(path)
+    assert "line 2 has 1 columns" in refused(write_text(path, "0 1\n1 \n"))
+
+
+def test_names_of_columns_are_told(tmp_path):
+    for text, names in {
+        "?,?,?\n0,1,1\n": ("?", "?", "?"),
+        "age, height,\n0,1,1\n": ("age", "height", ""),
+        "0,1,1\n": None,
+        "a,1,b\n": "refused",
+        "# by hand\n0,1,1\n": None,
+        "\n0,1,1\n": None,
+        "nan,nan,nan\n": None,
+    }.items():
+        path = write_text(tmp_path / "x.csv", text)
+        if names == "refused":
+            refused(path)
+        else:
+            assert datasets.load_file(path).names == names
+    assert datasets.digits().names is None
 
 
 @pytest.mark.parametrize(

@@ -203,14 +203,14 @@ def random_degrees_that_cut_paths(patch, make):
 @bug("made-two-layers-direct", check_leaves_alone, missed_by=(check_definition, check_gradients))
 def mask_written_into_the_weights(patch, make):
     """With one set of masks nobody notices; with several, the weights are gone after a round."""
-    original = MADE._masked
+    original = MADE._weights
 
     def multiply_in_place(self):
         for name, mask in self.masks().items():
             self.params[name] *= mask
         return original(self)
 
-    patch(MADE, "_masked", multiply_in_place)
+    patch(MADE, "_weights", multiply_in_place)
     return make()
 
 
@@ -218,16 +218,11 @@ def mask_written_into_the_weights(patch, make):
 def gradient_where_a_mask_is(patch, make):
     """The loss does not depend on it, but an optimiser would move it."""
 
-    def unmasked(self, d_outputs, cache):
-        layers, draw = cache
-        W, _, V, _, A = self._masked()
-        dW, dc, dV, db, _ = made.made_backward(d_outputs, layers, W, V, A, self.hidden, draw)
-        grads = {}
-        for k in range(len(dW)):
-            grads |= {f"W{k + 1}": dW[k], f"c{k + 1}": dc[k]}
-        return grads | {"V": dV, "b": db}
+    def unmasked(d_logits, layers, W, V, A, order, degrees, hidden, keeps):
+        W, V, A = made.mask_weights(W, V, A, order, degrees)
+        return made.made_backward(d_logits, layers, W, V, A, hidden, keeps)
 
-    patch(MADE, "_backward", unmasked)
+    patch(made, "made_gradients", unmasked)
     return make()
 
 

@@ -1,6 +1,7 @@
 """Pictures show the numbers that they were given, and nothing of Matplotlib's own state changes."""
 
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -153,6 +154,33 @@ def test_learning_curves_without_validation(history):
     assert len(ax.lines) == 1
     assert len(ax.get_legend().get_texts()) == 1
     assert png(figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("n", [1, 4, 9])
+def test_learning_curves_are_named_in_the_margin_without_overlap(n):
+    # Curves of other lengths that end close together, one of them in nothing.
+    histories = {
+        f"m{k}": curves([9, *[5 + k / 99] * (k + 1)], [9, *[6 + k / 99] * (k + 1)], 2)
+        for k in range(n)
+    }
+    histories["lost"] = curves([9, 8], [7, np.nan], 1)
+    figure = plots.learning_curves(histories, references={"bits": 6.01})
+    png(figure)  # lays it out
+    (ax,) = figure.axes
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == n + 2
+    assert min(box.x0 for box in boxes) > ax.get_window_extent().x1
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    boxes.sort(key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))
+
+
+def test_labels_are_moved_no_more_than_needed():
+    assert plots.spread([], 0.1) == []
+    assert plots.spread([0.9, 0.1, 0.5], 0.2) == pytest.approx([0.9, 0.1, 0.5])
+    assert plots.spread([0.5, 0.5, 0.9], 0.2) == pytest.approx([0.4, 0.6, 0.9])
+    assert plots.spread([0.5, 0.6, 0.55], 0.2) == pytest.approx([0.35, 0.75, 0.55])
+    assert plots.spread([1.0, 1.0, 0.0, 0.0], 0.1) == pytest.approx([0.9, 1.0, 0.0, 0.1])
 
 
 def test_learning_curves_survive_what_diverged():

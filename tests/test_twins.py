@@ -119,7 +119,8 @@ def nade_sample(s):
     return [x, *s.known(x), *rest]
 
 
-def made_sample(s):
+def made(s):
+    """x, W, c, V, b, A, order, degrees, hidden; what is masked is NaN, for it is not looked at."""
     N, D = s.draw(counts), s.draw(dims)
     sizes = s.draw(st.lists(widths, max_size=3))
     order = s.order(D)
@@ -130,11 +131,34 @@ def made_sample(s):
     W = [s.real(*shape, scale=1 / np.sqrt(shape[0])) for shape in shapes]
     V = s.real(D, [D, *sizes][-1])
     for weights, mask in zip([*W, V], make_masks(order, degrees), strict=True):
-        weights[~mask] = np.nan  # what is masked is not looked at
+        weights[~mask] = np.nan
     A = s.real(D, D) if s.draw(st.booleans()) else None
     hidden = s.draw(st.sampled_from(["relu", "tanh", "sigmoid"]))
     x, c, b = s.bits(N, D), [s.real(H) for H in sizes], s.real(D)
-    return [x, *s.known(x), W, c, V, b, A, order, degrees, hidden]
+    return x, W, c, V, b, A, order, degrees, hidden
+
+
+def made_sample(s):
+    x, *weights = made(s)
+    return [x, *s.known(x), *weights]
+
+
+def keeps(s, N, c):
+    """A factor for each hidden unit of each layer, or None."""
+    drawn = [s.keep(N, len(bias)) for bias in c]
+    return None if any(keep is None for keep in drawn) else drawn
+
+
+def made_layers(s):
+    x, *weights = made(s)
+    return [x, *weights, keeps(s, len(x), weights[1])]
+
+
+def made_gradients(s):
+    x, W, c, V, b, A, order, degrees, hidden = made(s)
+    drop = keeps(s, len(x), c)
+    _, layers = TWINS["made_layers"].__wrapped__(x, W, c, V, b, A, order, degrees, hidden, drop)
+    return [s.real(*x.shape), layers, W, V, A, order, degrees, hidden, drop]
 
 
 def adam_update_(s):
@@ -147,7 +171,8 @@ INPUTS = {
     function.__name__: function
     for function in (
         bernoulli_log_p, bernoulli_d_logits, fvsbn_logits, fvsbn_backward, fvsbn_sample,
-        nade_logits, nade_backward, nade_sample, made_sample, adam_update_,
+        nade_logits, nade_backward, nade_sample, made_layers, made_gradients, made_sample,
+        adam_update_,
     )
 }  # fmt: skip
 
@@ -217,7 +242,9 @@ def assert_same_samples(name, compiled, args, tolerance):
 def check_twin(name, compiled, dtype, **how):
     """Draw arguments by hypothesis, and compare ``compiled`` with the NumPy body of ``name``."""
     body = TWINS[name].__wrapped__
-    tolerance = (GRADIENT_TOLERANCE if name.endswith("_backward") else TOLERANCE)[dtype]
+    tolerance = (GRADIENT_TOLERANCE if name.endswith(("_backward", "_gradients")) else TOLERANCE)[
+        dtype
+    ]
 
     @settings(max_examples=40, **how)
     @given(inputs(name, dtype))
@@ -309,7 +336,7 @@ def off_by_a_bit(name):
         result = body(*args)
         place = args[0] if name.endswith("_") else result
         while isinstance(place, (tuple, list)):
-            place = place[-1]
+            place = next(a for a in reversed(place) if a is not None)
         if place.size and name.endswith("_sample"):
             place[-1, -1] = 1 - place[-1, -1]
         elif place.size:

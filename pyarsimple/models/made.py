@@ -137,6 +137,40 @@ def made_backward(
     return dW[::-1], dc[::-1], dV, db, dA
 
 
+# The same for weights that are not masked yet: their compiled twins multiply only what is free.
+
+
+def mask_weights(
+    W: Sequence[Array], V: Array, A: Array | None, order: Array, degrees: Sequence[Array]
+) -> tuple[list[Array], Array, Array | None]:
+    """W, V and A with zeros where they are masked, whatever stands there."""
+    masks = make_masks(order, degrees)
+    *W, V = [np.where(mask, p, 0) for mask, p in zip(masks, [*W, V], strict=True)]
+    return W, V, None if A is None else np.where(precedes(order), A, 0)
+
+
+@twin
+def made_layers(
+    x: Array, W: list[Array], c: list[Array], V: Array, b: Array, A: Array | None, order: Array,
+    degrees: list[Array], hidden: str, keeps: list[Array] | None,
+) -> tuple[Array, list[Array]]:  # fmt: skip
+    """`made_forward` through the masks."""
+    W, V, A = mask_weights(W, V, A, order, degrees)
+    return made_forward(x, W, c, V, b, A, hidden, keeps)
+
+
+@twin
+def made_gradients(
+    d_logits: Array, layers: list[Array], W: list[Array], V: Array, A: Array | None, order: Array,
+    degrees: list[Array], hidden: str, keeps: list[Array] | None,
+) -> tuple[list[Array], list[Array], Array, Array, Array | None]:  # fmt: skip
+    """`made_backward` through the masks: gradients that are 0 where a mask is."""
+    W, V, A = mask_weights(W, V, A, order, degrees)
+    dW, dc, dV, db, dA = made_backward(d_logits, layers, W, V, A, hidden, keeps)
+    dW, dV, dA = mask_weights(dW, dV, dA, order, degrees)
+    return dW, dc, dV, db, dA
+
+
 # The sequential view.
 
 
@@ -338,37 +372,32 @@ class MADE(AutoregressiveModel):
             return None
         return [draw_dropout(rng, (n, H), self.dropout, self.dtype) for H in self.hidden_sizes]
 
-    def _masked(self) -> tuple[list[Array], list[Array], Array, Array, Array | None]:
-        """W, c, V, b, A: the live parameters as lists, with zeros where they are masked."""
-        masks = self.masks()
-        p = {k: np.where(masks[k], p, 0) if k in masks else p for k, p in self.params.items()}
-        n = range(1, len(self.hidden_sizes) + 1)
+    def _weights(self) -> tuple[list[Array], list[Array], Array, Array, Array | None]:
+        """W, c, V, b, A: the live parameters, a list entry a layer."""
+        p, n = self.params, range(1, len(self.hidden_sizes) + 1)
         return [p[f"W{k}"] for k in n], [p[f"c{k}"] for k in n], p["V"], p["b"], p.get("A")
 
     def _forward(self, x: Array, draw: Any = None) -> tuple[Array, Any]:
-        W, c, V, b, A = self._masked()
-        logits, layers = made_forward(x, W, c, V, b, A, self.hidden, draw)
+        logits, layers = made_layers(
+            x, *self._weights(), self.order, self.degrees, self.hidden, draw
+        )
         return logits, (layers, draw)
 
     def _backward(self, d_outputs: Array, cache: Any) -> Params:
         layers, draw = cache
-        W, _, V, _, A = self._masked()
-        dW, dc, dV, db, dA = made_backward(d_outputs, layers, W, V, A, self.hidden, draw)
+        W, _, V, _, A = self._weights()
+        dW, dc, dV, db, dA = made_gradients(
+            d_outputs, layers, W, V, A, self.order, self.degrees, self.hidden, draw
+        )
         grads = {f"W{k}": dW_k for k, dW_k in enumerate(dW, 1)}
         grads |= {f"c{k}": dc_k for k, dc_k in enumerate(dc, 1)}
-        grads |= {"V": dV, "b": db}
-        if dA is not None:
-            grads["A"] = dA
-        masks = self.masks()
-        return {k: np.where(masks[k], grads[k], 0) if k in masks else grads[k] for k in self.params}
-
-    def _sequential_args(self) -> tuple[Any, ...]:
-        p, n = self.params, range(1, len(self.hidden_sizes) + 1)
-        W, c = [p[f"W{k}"] for k in n], [p[f"c{k}"] for k in n]
-        return W, c, p["V"], p["b"], p.get("A"), self.order, self.degrees, self.hidden
+        grads |= {"V": dV, "b": db} | ({} if dA is None else {"A": dA})
+        return {name: grads[name] for name in self.params}
 
     def _start(self, n: int) -> MADEState:
-        return MADEState(n, *self._sequential_args())
+        return MADEState(n, *self._weights(), self.order, self.degrees, self.hidden)
 
     def _fill_in(self, x: Array, n_known: int, uniforms: Array) -> Array:
-        return made_sample(x, n_known, uniforms, *self._sequential_args())
+        return made_sample(
+            x, n_known, uniforms, *self._weights(), self.order, self.degrees, self.hidden
+        )
