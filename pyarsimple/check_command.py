@@ -94,6 +94,11 @@ def run(args: argparse.Namespace) -> int:
         if args.seed < 0:
             raise UsageError(f"--seed must be at least 0, got {args.seed}")
         model = make_model(args.model, args.dims, args.hidden, args.seed)
+        if getattr(model, "n_dims", None) is None:
+            raise UsageError(
+                f"{args.model}: class {type(model).__name__} has no n_dims, the number of "
+                "variables D, without which nothing can be checked: set self.n_dims = D in __init__"
+            )
         report = check_model(model, title=args.model, rng=args.seed)
     except UsageError as error:
         return _refuse(str(error))

@@ -262,3 +262,35 @@ def test_sigmoid_of_large_logits_hides_what_logits_show():
     logits = lambda x: 60 + 100.0 * linear(NATURAL)(x)  # noqa: E731
     assert checks.check_autoregressive(logits, D)
     assert not checks.check_autoregressive(lambda x: sigmoid(logits(x)), D)  # all are exactly 1
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_columns_by_position_are_named_as_such(own):
+    allowed = orders.precedes(ORDER) | (np.eye(D, dtype=bool) & own)
+    right = linear(allowed)
+    for columns, line in ((ORDER, "out[:, inverse(order)]"), (orders.inverse(ORDER), "out[:, o")):
+        report = checks.check_autoregressive(lambda x, c=columns: right(x)[:, c], D, ORDER, own=own)
+        assert not report
+        assert report.kinds == ["columns"], report
+        assert "columns are in the wrong order" in report.causes[0].text
+        assert line in report.causes[0].equation
+    # The same with a real leak in it is no matter of the order.
+    allowed[ORDER[0], ORDER[3]] = True
+    leaky = linear(allowed)
+    report = checks.check_autoregressive(lambda x: leaky(x)[:, ORDER], D, ORDER, own=own)
+    assert "columns" not in report.kinds
+
+
+def test_conditionals_that_are_not_numbers_are_not_said_to_ignore_their_inputs():
+    report = checks.check_autoregressive(lambda x: np.full(x.shape, np.nan), D)
+    assert not report
+    assert report.kinds == ["not-finite"], report
+
+    def partly(x):
+        out = linear(NATURAL)(x)
+        out[:, 3] = np.nan
+        return out
+
+    report = checks.check_autoregressive(partly, D)
+    assert report.kinds == ["not-finite"], report
+    assert "the conditionals of 3 are not finite" in report.causes[0].text

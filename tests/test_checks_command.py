@@ -73,6 +73,27 @@ def test_a_class_in_a_file_passes(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "backward: skipped, there is no forward" in out
     assert "5 checks passed" in out
+    assert max(map(len, out.splitlines()[:-1])) <= 80  # the last line begins with the path
+    assert "parallel = sequential: no sequential view" in out
+
+
+def test_long_items_fit_into_80_columns():
+    items = [checks.report.Item(f"{'long ' * 20}name", "W, " * 40, "wanted", 0.1, "WRONG"),
+             checks.report.Item("short", 0.5, 0.25, 0.25, "ok")]  # fmt: skip
+    report = checks.densities.ConsistencyReport(items)
+    lines = report.table().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "W, W, " in report.table()
+
+
+def test_a_class_without_n_dims_is_bad_usage(tmp_path, capsys):
+    path = write(tmp_path, MINE.replace("self.n_dims", "self.D"))
+    assert run(path) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "class Mine has no n_dims" in err
+    assert "set self.n_dims = D in __init__" in err
+    assert len(err.splitlines()) == 1
 
 
 BUGS = {

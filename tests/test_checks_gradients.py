@@ -825,3 +825,146 @@ def test_the_check_is_the_same_each_time_and_rng_changes_it():
 def test_known_mistakes_refuses_unknown_families():
     with pytest.raises(ValueError, match="family must be one of"):
         checks.known_mistakes("rnn", {}, bits())
+
+
+def _sum_of_outputs(p):
+    x = bits()
+    h = np.tanh(x @ p["W"])
+    z = h @ p["V"] + p["b"]
+    ones = np.ones_like(z)
+    d_h = ones @ p["V"].T * (1 - h * h)
+    return z.sum(), {"W": x.T @ d_h, "V": h.T @ ones, "b": ones.sum(axis=0)}
+
+
+def test_a_plain_sum_as_loss_is_warned_of():
+    p = point({"W": (D, H), "V": (H, D), "b": (D,)})
+    report = checks.check_gradients(_sum_of_outputs, p)
+    assert report, report
+    (warning,) = [w for w in report.warnings if "plain sum" in w]
+    assert "the gradient of b is the same number" in warning
+    right = checks.check_gradients(Nade(bits()), point(NADE_SHAPES))
+    assert not [w for w in right.warnings if "plain sum" in w]
+
+
+def test_gradients_of_no_parameter_are_named():
+    def f(p):
+        loss, grads = Nade(bits())(p)
+        return loss, {**grads, "x": np.zeros(3), "U": np.ones(2)}
+
+    report = checks.check_gradients(f, point(NADE_SHAPES))
+    assert report
+    (warning,) = [w for w in report.warnings if "which params has not" in w]
+    assert "'x', 'U'" in warning
+    right = checks.check_gradients(Nade(bits()), point(NADE_SHAPES))
+    assert not any("which params has not" in w for w in right.warnings)
+
+
+def test_float32_inside_is_named_though_all_that_is_seen_is_float64():
+    def f(p):
+        loss, grads = Nade(bits())({k: v.astype(np.float32).astype(float) for k, v in p.items()})
+        return float(np.float32(loss)), {
+            k: g.astype(np.float32).astype(np.float64) for k, g in grads.items()
+        }
+
+    report = checks.check_gradients(f, point(NADE_SHAPES))
+    assert not report
+    assert report.kinds == ["float32-inside"], report
+    assert "compute in float64" in report.causes[0].text
+
+    def exact(p):  # right, in float64, and all its gradients happen to be float32 numbers
+        return p["a"].sum(), {"a": np.ones(3)}
+
+    assert checks.check_gradients(exact, {"a": np.array([0.5, 0.25, 2.0])})
+
+
+@pytest.mark.parametrize("r", [1.00005, 0.9995])
+def test_no_factor_close_to_one_is_claimed(r):
+    def f(p):
+        loss, grads = Nade(bits())(p)
+        return loss, {k: r * g for k, g in grads.items()}
+
+    report = checks.check_gradients(f, point(NADE_SHAPES))
+    assert not report
+    assert "factor" not in " ".join(report.kinds), report
+    assert "times the right one" not in str(report)
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_randomness_of_the_backward_pass_is_told_from_accumulation(start):
+    rng, total = np.random.default_rng(0), {}
+
+    def random(p):
+        loss, grads = Nade(bits())(p)
+        return loss, {**grads, "c": grads["c"] * rng.uniform(0.5, 1.5, H)}
+
+    report = checks.check_gradients(random, point(NADE_SHAPES))
+    assert report.kinds == ["random-gradient"], report
+    assert "random" in report.causes[0].text
+
+    def accumulated(p):
+        loss, grads = Nade(bits())(p)
+        total["c"] = total.get("c", start * grads["c"]) + grads["c"]
+        return loss, {**grads, "c": total["c"]}
+
+    report = checks.check_gradients(accumulated, point(NADE_SHAPES))
+    assert report.kinds == ["accumulated"], report
+    assert ("twice" in report.causes[0].text) == (start == 0)
+
+
+def test_an_output_bias_is_not_accused_of_a_missing_derivative():
+    factors = np.array([4.2, 5.0, 6.1, 4.5, 7.0, 5.5])  # as a sigmoid's would be
+
+    for spoil in (factors, 1 / factors):
+
+        def f(p, spoil=spoil):
+            loss, grads = Nade(bits())(p)
+            return loss, {**grads, "b": grads["b"] * spoil}
+
+        report = checks.check_gradients(f, point(NADE_SHAPES))
+        assert report.kinds == ["unknown"], report
+        low, high = sorted((spoil.min(), spoil.max()))
+        assert f"the ratios vary between {low:.3g} and {high:.3g}" in report.causes[0].text
+
+    u = np.random.default_rng(0).normal(size=(N, D))
+    cause = checks.explain("b", u.sum(axis=0) * factors, u.sum(axis=0), upstream=u)
+    assert cause.kind == "unknown"
+
+
+class Rnn:
+    """A small recurrent network with the recurrent weight transposed in the backward pass."""
+
+    def __init__(self, x, transposed=True, slope=True):
+        self.x, self.transposed, self.slope = x, transposed, slope
+
+    def __call__(self, p):
+        x, n = self.x, len(self.x)
+        h, loss, steps = np.zeros((n, H)), 0.0, []
+        for t in range(D):
+            z = h @ p["V"] + p["b"]
+            loss += softplus((1 - 2 * x[:, t]) * z).mean()
+            before, h = h, sigmoid(np.outer(x[:, t], p["W"]) + h @ p["U"] + p["c"])
+            steps.append((before, z, h))
+        g = {k: np.zeros_like(v) for k, v in p.items()}
+        d_h = np.zeros((n, H))
+        for t, (before, z, h) in reversed(list(enumerate(steps))):
+            d_a = d_h * h * (1 - h) if self.slope else d_h
+            d = (sigmoid(z) - x[:, t]) / n
+            g["W"] += x[:, t] @ d_a
+            g["c"] += d_a.sum(axis=0)
+            g["U"] += before.T @ d_a
+            g["V"] += before.T @ d
+            g["b"] += d.sum(axis=0)
+            d_h = d_a @ (p["U"] if self.transposed else p["U"].T) + np.outer(d, p["V"])
+        return loss, g
+
+
+RNN_SHAPES = {"W": (H,), "c": (H,), "U": (H, H), "V": (H,), "b": ()}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_transposed_recurrent_weight_is_not_called_a_missing_derivative(seed):
+    p = point(RNN_SHAPES, seed)
+    report = checks.check_gradients(Rnn(bits(seed=seed)), p)
+    assert not report
+    assert not {"slope", "slope-twice"} & set(report.kinds), report
+    assert checks.check_gradients(Rnn(bits(seed=seed), transposed=False), p)

@@ -73,6 +73,14 @@ def of_results(
 ) -> list[str]:  # fmt: skip
     """Entries, rows and columns that passed without having been tested."""
     found, dark = [], []
+    alike = [k for k, a in arrays.items() if a.verdict == OK and _uniform(evidence[k].A)]
+    if alike and hints.upstream is None:
+        found.append(
+            f"the gradient of {some(alike)} is the same number in every entry: a loss that is a "
+            "plain sum of the outputs hands down the same to each of them, so that mixed-up rows "
+            "or columns, or an upstream that is ignored, would not show; weight the outputs with "
+            "random numbers, as check_backward does"
+        )
     for name, array in arrays.items():
         A = evidence[name].A
         if array.verdict != OK or not A.size:
@@ -94,6 +102,11 @@ def of_results(
             "column of x that is never active, a dead or saturated unit, a weight never used?"
         )
     return found
+
+
+def _uniform(A: Array) -> bool:
+    """Whether a vector has several entries, all the same, and not zero."""
+    return bool(A.ndim == 1 and A.size > 1 and A.any() and np.ptp(A) <= 1e-12 * np.abs(A).max())
 
 
 def _dark_lines(name: str, e: Evidence, hints: Hints) -> list[str]:

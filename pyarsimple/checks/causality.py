@@ -256,6 +256,7 @@ def check_autoregressive(
         empty = np.zeros((D, D), bool)
         return AutoregressiveReport(empty, wanted, given, [], [], None, len(x), causes=[trouble])
     matrix, leaks = _one_at_a_time(watch, points, x, base, allowed, random)
+    columns = _columns(matrix, allowed, wanted, given, own, allow_cuts) if leaks else None
     leaks += _all_later(watch, points, x, base, allowed, given, {(k.i, k.j) for k in leaks}, random)
     if own:
         np.fill_diagonal(matrix, False)
@@ -265,8 +266,28 @@ def check_autoregressive(
         matrix, wanted, given, leaks, cuts, _order_without_leak(matrix, leaks, allowed), len(x),
         allow_cuts,
     )  # fmt: skip
-    _explain(report, base)
+    _explain(report, base, columns)
     return report
+
+
+def _columns(
+    matrix: BoolArray, allowed: BoolArray, wanted: BoolArray, order: Array, own: bool,
+    allow_cuts: bool,
+) -> Cause | None:  # fmt: skip
+    """Whether all would be well, were the columns of the answer put into another order."""
+    back = orders.inverse(order)
+    known = (
+        (back, "column k holds the conditional of the variable in position k, order[k]; it must "
+         "hold that of x_k", "return out[:, inverse(order)]: from positions to variables"),
+        (order, "the conditional of x_i stands in column order[i]", "return out[:, order]"),
+    )  # fmt: skip
+    for rows, text, equation in known:
+        right = matrix[rows]
+        missing = wanted & ~right & ~(np.eye(len(order), dtype=bool) & own)
+        if not (right & ~allowed).any() and (allow_cuts or not missing.any()):
+            text = f"the columns are in the wrong order, nothing else is wrong: {text}"
+            return Cause("columns", text, "conditionals", None, equation)
+    return None
 
 
 def model_outputs(model: Any) -> Conditionals:
@@ -396,14 +417,21 @@ def _order_without_leak(
     return np.array(found, dtype=np.intp)
 
 
-def _explain(report: AutoregressiveReport, base: Array) -> None:
+def _explain(report: AutoregressiveReport, base: Array, columns: Cause | None) -> None:
     """Name what the pattern of leaks and cut paths looks like."""
     matrix, wanted, order = report.matrix, report.wanted, report.order
-    if not np.isfinite(base).all():
-        report.causes.append(Cause("not-finite", "the conditionals are not all finite numbers"))
-    if report.leaks:
+    bad = np.flatnonzero(~np.isfinite(base).all(axis=(0, 2))).tolist()
+    if bad:
+        text = f"the conditionals of {some(bad)} are not finite numbers (NaN or infinity): "
+        text += "log of 0, 0/0 or an overflow? What they depend on cannot be seen"
+        report.causes.append(Cause("not-finite", text, "conditionals"))
+    if columns and report.found_order is None:
+        report.causes.append(columns)
+    elif report.leaks:
         report.causes.append(_why_leak(report))
-    if report.cuts and not report.cuts_allowed and report.found_order is None:
+    blind = all(i in bad for i, _ in report.cuts)
+    explained = blind or bool(columns) or report.found_order is not None
+    if report.cuts and not report.cuts_allowed and not explained:
         report.causes.append(_why_cut(matrix, wanted, order, report))
     if len(order) == 1:
         report.warnings.append("with one variable there is nothing to depend on")

@@ -180,8 +180,8 @@ def diagnose(
     """The likeliest cause for each array that is wrong, those that agree taken together."""
     found: dict[Found, list[Evidence]] = {}
     clip = _clipped_together(wrong, everything)
-    for e in wrong:
-        cause = clip or _first_cause(e, everything, loss, hints)
+    first = [clip or _first_cause(e, everything, loss, hints) for e in wrong]
+    for e, cause in zip(wrong, _withdrawn(first, wrong, everything), strict=True):
         found.setdefault(cause, []).append(e)
     causes = []
     for (kind, text, equation), arrays in found.items():
@@ -198,7 +198,7 @@ def _first_cause(
     for detector in (_suspect, _zero, _ratio, _clipped, _upstream, _transposed, _shifted, _mask):
         if found := detector(e, hints):
             return found
-    return _terms(e, loss, hints) or _lines(e, hints) or _slope(e) or _unknown(e, everything)
+    return _terms(e, loss, hints) or _lines(e, hints) or _slope(e, hints) or _unknown(e, everything)
 
 
 def _suspect(e: Evidence, hints: Hints) -> Found | None:
@@ -253,6 +253,8 @@ def _ratio(e: Evidence, hints: Hints) -> Found | None:
         norm = float(np.linalg.norm(e.A))
         text = f"{much}, and its norm is {norm:.6g}: clipped to that norm"
         return "clipped", text, "clip in the optimiser, not in the gradient"
+    if abs(r - 1) < 1e-3:
+        return None  # nobody forgets a factor of 1.0001: rounding, or a small error somewhere
     return "factor", f"{much}: a constant factor too many or too few", ""
 
 
@@ -443,35 +445,80 @@ def _line_ratio(e: Evidence, of: Array) -> str:
     part = Evidence(e.name, e.A, [k for k, n in zip(e.index, of, strict=True) if n], e.g[of],
                     e.wrong[of], e.allowed)  # fmt: skip
     r = _constant_ratio(part)
-    return "" if r is None or len(part.index) < 2 else f" ({r:.4g} times the right one)"
+    return (
+        ""
+        if r is None or len(part.index) < 2 or abs(r - 1) < 1e-3
+        else f" ({r:.4g} times the right one)"
+    )
 
 
-def _slope(e: Evidence) -> Found | None:
+#: Kinds that are guessed from the size of ratios that vary, and no more than likely.
+GUESSED = frozenset({"slope", "slope-twice"})
+
+
+def _slope(e: Evidence, hints: Hints) -> Found | None:
     """A missing derivative of the hidden units leaves signs as they are, and makes sizes larger."""
-    large = np.abs(e.g) > 0.05 * np.abs(e.g).max(initial=0.0)
-    if not large.any():
+    ratio = _ratios(e)
+    if len(ratio) < 3 or np.ptp(ratio) < 1e-3 * np.abs(ratio).max() or _is_output_bias(e, hints):
         return None
-    ratio = e.a[large] / e.g[large]
     middle = float(np.median(ratio))
     most = np.quantile(ratio, [0.1, 0.9])
     if middle > 3.3 and most[0] > 1:
         text = f"about {middle:.2g} times too large, by factors that vary: the derivative of a "
         return "slope", text + "sigmoid (at most 1/4) is missing?", "d_a = d_h * h * (1 - h)"
+    if ratio.min() <= 0:
+        return None  # sums whose terms nearly cancel can change sign, but only by large factors
     if middle > 1.05 and most[0] > 0.99:
         text = (
             f"about {middle:.2g} times too large, by factors that vary: the derivative of a hidden "
         )
         return "slope", text + "unit (at most 1) is missing?", "tanh: d_a = d_h * (1 - h * h)"
-    if 0 < middle < 0.3 and most[1] < 1:
+    if middle < 0.3 and most[1] < 1:
         text = f"about {1 / middle:.2g} times too small, by factors that vary: a derivative of a "
         equation = "d_a = d_h * h * (1 - h), once; d_logits = p - x"
         return "slope-twice", text + "sigmoid too many?", equation
     return None
 
 
+def _ratios(e: Evidence) -> Array:
+    """Analytic over numeric gradient, where the latter is not small."""
+    large = np.abs(e.g) > 0.05 * np.abs(e.g).max(initial=0.0)
+    return np.asarray(e.a[large] / e.g[large])
+
+
+def _is_output_bias(e: Evidence, hints: Hints) -> bool:
+    """Whether the right gradient is the sum of the upstream over rows: no derivative is in it."""
+    u = hints.upstream
+    if u is None or u.ndim != 2 or e.A.shape != (u.shape[1],):
+        return False
+    return bool(np.abs(u.sum(axis=0)[[k[0] for k in e.index]] - e.g).max(initial=0) <= e.near)
+
+
+def _withdrawn(
+    first: list[Found], wrong: list[Evidence], everything: Mapping[str, Evidence]
+) -> list[Found]:
+    """Take guesses back that do not explain the whole: then what is wrong is something else.
+
+    A derivative that is missing shows in a weight, not in a bias alone, and leaves no array wrong
+    in another way.
+    """
+    guessed = [e for e, found in zip(wrong, first, strict=True) if found[0] in GUESSED]
+    strange = any(found[0] == "unknown" for found in first)
+    vectors = len(everything) > 1 and all(e.A.ndim < 2 for e in guessed)
+    if not strange and not vectors:
+        return first
+    return [
+        _unknown(e, everything) if found[0] in GUESSED else found
+        for e, found in zip(wrong, first, strict=True)
+    ]
+
+
 def _unknown(e: Evidence, everything: Mapping[str, Evidence]) -> Found:
     right = [k for k, other in everything.items() if not other.wrong.any()]
     text = "wrong in no pattern that is known here"
+    ratio = _ratios(e)
+    if len(ratio) > 1:
+        text += f": the ratios vary between {ratio.min():.3g} and {ratio.max():.3g}"
     if right:
         text += f"; {some(right)}: right, and so is what these share with the wrong ones"
     return "unknown", text, ""

@@ -528,6 +528,7 @@ def _check(checker: _Checker, hints: causes.Hints) -> GradientReport:
         k: np.array(g, dtype=np.float64 if np.isrealobj(g) else None) for k, g in answered.items()
     }
     report.causes += misbehaviour.of_function(loss, value, answered, grads, given)
+    report.warnings += misbehaviour.extra(loss.params, grads)
     report.warnings += blindness.of_inputs(loss.params, hints)
     if not np.isfinite(value):
         return report

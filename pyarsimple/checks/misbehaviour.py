@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 #: Causes that make every comparison meaningless: nothing more is diagnosed after them.
-DECISIVE = frozenset({"params-modified", "random-loss", "accumulated", "params-ignored"})
+DECISIVE = frozenset(
+    {
+        "params-modified", "random-loss", "random-gradient", "accumulated", "params-ignored",
+        "float32-inside",
+    }
+)  # fmt: skip
 
 
 def of_function(
@@ -42,7 +47,37 @@ def of_function(
         found.append(_float32("the loss"))
     for name, p in loss.params.items():
         found += misshapen(name, p, answered, grads)
-    return found + _unsteady(loss, value, grads) + _ignored(loss, value, grads)
+    found += _unsteady(loss, value, grads) + _ignored(loss, value, grads)
+    return found + ([] if found else _single_inside(loss, value, grads))
+
+
+def _single_inside(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
+    """Loss and gradients that are float32 numbers to the last bit, here and at another point."""
+    rng = np.random.default_rng(0)
+    moved = {
+        k: p + loss.sizes[k] * rng.uniform(1e-3, 1e-2, p.shape) for k, p in loss.params.items()
+    }
+    if not _is_single(value, grads):
+        return []
+    there, answered = loss.call(moved)
+    if not np.isfinite(there) or not _is_single(there, answered) or float(there).is_integer():
+        return []
+    text = (
+        "loss and gradients are float32 numbers, bit for bit: the code computes in float32 inside, "
+        "which leaves seven digits; compute in float64"
+    )
+    return [Cause("float32-inside", text, equation="x.astype(float64), never .astype(float32)")]
+
+
+def _is_single(value: Any, grads: Mapping[str, Any]) -> bool:
+    """Whether rounding to float32 changes no bit of the loss and of any gradient."""
+    if np.iscomplexobj(value):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(
+            np.isrealobj(v) and np.array_equal(v, np.asarray(v).astype(np.float32))
+            for v in (value, *grads.values())
+        )
 
 
 def _float32(what: str) -> Cause:
@@ -86,6 +121,17 @@ def misshapen(
     return []
 
 
+def extra(params: Mapping[str, Array], grads: Mapping[str, Array]) -> list[str]:
+    """A warning of gradients that belong to no parameter."""
+    names = [repr(k) for k in grads if k not in params]
+    if not names:
+        return []
+    return [
+        f"the gradients have {some(names)}, which params has not: not checked (a name that is "
+        "spelt in two ways, or a parameter left out of params?)"
+    ]
+
+
 def usable(params: Mapping[str, Array], grads: Mapping[str, Array]) -> list[str]:
     """The arrays whose gradients can be compared at all."""
     return [
@@ -106,15 +152,23 @@ def _unsteady(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
             )
         ]
     for name in usable(loss.params, grads):
-        first, then = grads[name], np.asarray(second[name])
-        if not np.allclose(first, then, rtol=1e-6, atol=1e-9 * float(np.linalg.norm(first))):
-            twice = np.allclose(then, 2 * first, rtol=1e-6, atol=0)
-            text = f"a second call with the same parameters gave another gradient of {name}"
-            if twice:
-                text += (
-                    ", twice as large: it is added to the one of the call before; start from zeros"
-                )
+        first, then = grads[name], np.array(second[name])
+        near = 1e-9 * float(np.linalg.norm(first))
+        if np.allclose(first, then, rtol=1e-6, atol=near):
+            continue
+        text = f"a second call with the same parameters gave another gradient of {name}"
+        third = loss.call({k: p.copy() for k, p in loss.params.items()})[1]
+        if np.allclose(third[name] - then, then - first, rtol=1e-6, atol=near):
+            text += ", a third one larger by as much again"
+            if np.allclose(then, 2 * first, rtol=1e-6, atol=0):
+                text = text.replace("another gradient of", "twice the gradient of")
+            text += ": it is added to the one of the call before; start from zeros"
             return [Cause("accumulated", text, name, equation=f"d{name} = zeros_like({name})")]
+        text += (
+            ", and the third call shows no growth by a constant step: something in the "
+            "backward pass is random (dropout, noise), or keeps a state; fix it for the check"
+        )
+        return [Cause("random-gradient", text, name)]
     return []
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pyarsimple.reports import WIDTH, table, to_json
+from pyarsimple.reports import WIDTH, fit_name, table, to_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -183,11 +183,28 @@ class ItemReport(Report):
         return f"{len(tested)} things tested" + (f", wrong: {'; '.join(wrong)}" if wrong else "")
 
     def table(self) -> str:
-        """One line for each item."""
-        return table(ITEM_COLUMNS, [item.row() for item in self.items])
+        """One line for each item; text that is too long for it follows in a line of its own."""
+        rows, notes = [item.row() for item in self.items], []
+        for row in sorted(rows, key=lambda row: -len(row[1])):
+            if _width(rows) <= WIDTH:
+                break
+            if len(row[1]) > len("wanted"):
+                notes.append((row, f"{row[0]}: {row[1]}"))
+                row[1] = "-"
+        room = WIDTH - _width([["", *row[1:]] for row in rows])
+        for row in rows:
+            row[0] = fit_name(row[0], room + len("what"))
+        said = [text for row in rows for moved, text in notes if moved is row]
+        folded = [textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in said]
+        return "\n".join([table(ITEM_COLUMNS, rows), *folded])
 
     def _details(self) -> dict[str, Any]:
         return {"items": [vars(item) for item in self.items]}
+
+
+def _width(rows: list[list[Any]]) -> int:
+    """How wide the table of these rows is."""
+    return max(len(line) for line in table(ITEM_COLUMNS, rows).splitlines())
 
 
 def number(value: float | str | None) -> str:
