@@ -421,3 +421,46 @@ def test_mixture_log_p_is_that_of_scipy():
     log_bells = norm.logpdf(x[:, np.newaxis], mean, np.exp(log_s))
     wanted = logsumexp(log_w - logsumexp(log_w, axis=1, keepdims=True) + log_bells, axis=1)
     np.testing.assert_allclose(solutions.mixture_log_p(log_w, mean, log_s, x), wanted, rtol=1e-12)
+
+
+# What an answer raises, prints and calls cannot harm the grade.
+
+
+def test_the_definition_is_no_answer():
+    exercise = ladder()["softplus"]
+    ours = "softplus = slow_softplus\n\n\ndef log_sigmoid(z):\n    return slow_log_sigmoid(z)\n"
+    result = grade_here(exercise, "answer.py", exercise.template + "\n\n" + ours)
+    assert result.score == 0
+    assert "this calls the definition: write it yourself" in str(result)
+    assert "return slow_log_sigmoid(z)" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"),
+    [
+        (r"ValueError('\ud800')", r"ValueError: \ud800"),
+        ("KeyboardInterrupt", "KeyboardInterrupt"),
+        (r"ValueError('\x1b[31m')", r"ValueError: \x1b[31m"),
+    ],
+)
+def test_whatever_is_raised_is_told_with_its_line(raised, shown):
+    source = f"def mixture_over_orders(log_p):\n    raise {raised}\n"
+    result = grade_here(ladder()["order-mixture"], "answer.py", source)
+    failed = next(s for s in result.stages if s.status == "WRONG")
+    assert failed.remark == shown
+    assert failed.example[0] == f"line 2: raise {raised}"
+    str(result).encode()
+    assert "\x1b" not in str(result)
+
+
+@pytest.mark.parametrize("name", ["one_random", "eight_random", "sixty_four_random"])
+def test_a_causality_check_with_few_rows_fails_for_every_student(name):
+    path = ANSWERS / "causality-check" / f"wrong_{name}.py"
+    for student in range(20):
+        large = grade(path, student).stages[-1]
+        assert (large.title, large.status) == ("24 variables", "WRONG")
+
+
+def test_a_causality_check_with_a_thousand_rows_passes_for_every_student():
+    for student in range(20):
+        assert grade(ANSWERS / "causality-check" / "right_blocks.py", student).state == "done"

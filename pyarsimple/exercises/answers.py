@@ -10,10 +10,11 @@ import contextlib
 import copy
 import inspect
 import traceback
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,11 @@ class Function:
         differences.
     label : str
         Tells this one from another of the same name, on other cases.
+    ours : dict of str to function
+        Other functions of the student's that are replaced meanwhile, so that their errors do not
+        cascade.
+    read_only : tuple of str
+        Arguments that must not be written to, not even for a while.
     """
 
     name: str
@@ -79,6 +85,8 @@ class Function:
     atol: float = 1e-12
     by_norm: bool = False
     label: str = ""
+    ours: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    read_only: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> list[str]:
@@ -132,7 +140,9 @@ class Answer:
         """Random numbers, the same ones at each call."""
         return np.random.default_rng(self.seed)
 
-    def call(self, name: str, *args: Any, arguments: Sequence[str] = ()) -> Any:
+    def call(
+        self, name: str, *args: Any, arguments: Sequence[str] = (), read_only: Sequence[str] = ()
+    ) -> Any:
         """Call a function of the student's; whatever goes wrong in it becomes `Wrong`."""
         function = self.names.get(name)
         if not callable(function):
@@ -141,8 +151,17 @@ class Answer:
                 cause=f"{name} was renamed or deleted: the grader looks for it by this name",
             )
         given = copy.deepcopy(args)
-        with watched(self.path), quiet():
-            result = function(*given)
+        for argument, value in zip(arguments, given, strict=False):
+            if argument in read_only:
+                value.flags.writeable = False
+        try:
+            with watched(self.path), quiet():
+                result = function(*given)
+        except Wrong as wrong:
+            if "read-only" in wrong.remark and read_only:
+                wrong.cause = f"{read_only[0]} is written to in place, if only for a while: work "
+                wrong.cause += "on a copy"
+            raise
         for k, (before, after) in enumerate(zip(args, given, strict=True)):
             if _is_data(before) and not _same(before, after):
                 which = arguments[k] if k < len(arguments) else f"number {k + 1}"
@@ -152,6 +171,17 @@ class Answer:
                     "the caller's array is lost: work on a copy",
                 )
         return result
+
+    @contextlib.contextmanager
+    def _replaced(self, ours: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+        """Let our functions stand in for the student's of the same names."""
+        before = {name: self.names[name] for name in ours if name in self.names}
+        names = cast(dict[str, Any], self.names)
+        names.update({name: ours[name] for name in before})
+        try:
+            yield
+        finally:
+            names.update(before)
 
     def outcomes(self, function: Function) -> list[Outcome]:
         """Return what the answer made of each case, computed once for all stages."""
@@ -165,7 +195,11 @@ class Answer:
         wanted = by_name(function.returns, function.definition(*copy.deepcopy(case)))
         outcome = Outcome(case, wanted)
         try:
-            result = self.call(function.name, *case, arguments=function.arguments)
+            with self._replaced(function.ours):
+                result = self.call(
+                    function.name, *case, arguments=function.arguments,
+                    read_only=function.read_only,
+                )  # fmt: skip
             outcome.got = check_form(function, result, wanted)
         except Wrong as wrong:
             wrong.example += show_case(function.arguments, case)
@@ -191,11 +225,28 @@ class watched:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: Any) -> None:
-        if error is None or isinstance(error, (Wrong, NotDone, KeyboardInterrupt)):
+        if error is None or isinstance(error, (Wrong, NotDone)):
             return
         if isinstance(error, NotImplementedError):
-            raise NotDone(str(error)) from None
+            raise NotDone(message_of(error)) from None
         raise Wrong(*describe_exception(error, self.path)) from None
+
+
+def message_of(error: BaseException) -> str:
+    """The first line of what an exception says, if it can say anything."""
+    try:
+        return str(error).split("\n")[0]
+    except BaseException:  # noqa: BLE001  (its class may be the student's)
+        return ""
+
+
+def printable(text: str) -> str:
+    """A text with what would steer a terminal, or cannot be encoded, written as an escape."""
+    return "".join(
+        c if c == "\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        else c.encode("unicode_escape").decode()
+        for c in text.replace("\r\n", "\n").expandtabs()
+    )  # fmt: skip
 
 
 def describe_exception(error: BaseException, path: str) -> tuple[str, list[str], str]:
@@ -215,7 +266,8 @@ def describe_exception(error: BaseException, path: str) -> tuple[str, list[str],
         return "RecursionError", where, "a function calls itself without end"
     if isinstance(error, InputRead):
         return "the code reads standard input", where, "nobody answers input() here: remove it"
-    message = f"{type(error).__name__}: {error}".split("\n")[0]
+    text = message_of(error)
+    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return message, where, next((why for sign, why in _WHY.items() if sign in message), "")
 
 

@@ -175,6 +175,29 @@ _WRONG_ORDER = {
     if precedes(inverse(_FOUR))[i, j] and not precedes(_FOUR)[i, j]
 }  # fmt: skip
 
+
+def _gates() -> dict[int, tuple[Array, Array]]:
+    """Seven later bits, and the values they must have, for each of twelve conditionals.
+
+    Of 1000 random rows some open every gate; of 64 the chance is less than one in a thousand.
+    """
+    rng = np.random.default_rng(24)
+    return {
+        i: (rng.choice(np.arange(13, 24), 7, replace=False), rng.integers(2, size=7))
+        for i in range(1, 13)
+    }
+
+
+_GATES = _gates()
+
+
+def _behind_gates(x: Array) -> Array:
+    added = np.zeros(x.shape)
+    for i, (places, values) in _GATES.items():
+        added[:, i] = (x[:, places] == values).all(axis=1)
+    return added
+
+
 STAGES = (
     _plant(
         "honest model", 1, 4, _FOUR, None, set(), "",
@@ -213,7 +236,8 @@ STAGES = (
         "a tolerance hides it: equal means equal in every bit, so compare with !=",
     ),
     _plant(
-        "24 variables", 1.5, 24, _LARGE, _at(2, lambda x: x[:, 20] * x[:, 21]), {(2, 20), (2, 21)},
+        "24 variables", 1.5, 24, _LARGE, _behind_gates,
+        {(i, int(j)) for i, (places, _) in _GATES.items() for j in places},
         "too few rows, or not every pair: random rows by the thousand find this",
     ),
 )  # fmt: skip

@@ -11,6 +11,7 @@ import builtins
 import hashlib
 import linecache
 import math
+import re
 import sys
 import textwrap
 import tokenize
@@ -27,6 +28,8 @@ from pyarsimple.exercises.answers import (
     NotDone,
     Wrong,
     describe_exception,
+    message_of,
+    printable,
     quiet,
     watched,
 )
@@ -137,6 +140,12 @@ class StageResult:
         text = f"  {self.title.ljust(width)}  {self.status.ljust(8)}  {self.remark}"
         return text.rstrip() if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
 
+    def told(self) -> str:
+        """The status and the remark, or that there is none."""
+        if self.status == SKIPPED and not self.remark:
+            return "not judged: a stage before it must be right first"
+        return f"{self.status}: {self.remark}" if self.remark else self.status
+
     def detail(self, width: int = 0) -> str:
         """What stands beneath the line: what did not fit into it, the example and the cause."""
         lines = []
@@ -167,6 +176,13 @@ class Grade:
     stages: list[StageResult]
     seconds: float = 0.0
     printed: str = ""
+
+    def __post_init__(self) -> None:
+        for stage in self.stages:  # what comes from the answer must not steer the terminal
+            stage.remark, stage.cause = printable(stage.remark), printable(stage.cause)
+            stage.example = [printable(line) for line in stage.example]
+            stage.picture = [printable(line) for line in stage.picture]
+        self.printed = printable(self.printed)
 
     @property
     def score(self) -> float:
@@ -218,11 +234,13 @@ class Grade:
             "test_output_format": "text",
             "tests": [
                 {
-                    "name": f"{self.exercise}: {s.title}",
+                    "name": s.title
+                    if s.title.startswith(f"{self.exercise}: ")
+                    else f"{self.exercise}: {s.title}",
                     "score": s.score,
                     "max_score": s.points,
                     "status": "passed" if s.status == RIGHT else "failed",
-                    "output": "\n".join(filter(None, [f"{s.status}: {s.remark}", s.detail()])),
+                    "output": "\n".join(filter(None, [s.told(), s.detail()])),
                 }
                 for s in self.stages
             ],
@@ -283,9 +301,11 @@ def _judge_one(
     except Wrong as wrong:
         result.status = COSTLY if isinstance(wrong, Costly) else WRONG
         result.remark, result.example, result.cause = wrong.remark, wrong.example, wrong.cause
-    except Exception as error:  # noqa: BLE001  (whatever an answer returns, there is a grade)
+    except BaseException as error:  # noqa: BLE001  (whatever an answer returns, there is a grade)
         result.status = WRONG
-        result.remark = f"what it returns cannot be judged: {type(error).__name__}: {error}"
+        result.remark = (
+            f"what it returns cannot be judged: {type(error).__name__}: {message_of(error)}"
+        )
         result.cause = "something else than plain numbers and arrays was returned"
 
 
@@ -325,6 +345,7 @@ def results_of(
     try:
         answer = load(path, source, seed)
         check_everybodys(before)
+        close_definitions(exercise, answer)
     except (Wrong, NotDone) as problem:
         yield failed_to_run(problem)
         yield from not_reached(exercise)
@@ -334,6 +355,18 @@ def results_of(
         yield from not_reached(exercise)
         return
     yield from judge(exercise, answer)
+
+
+def close_definitions(exercise: Exercise, answer: Answer) -> None:
+    """Let the definitions in the student's file raise: an answer must not return what they do."""
+    for name in re.findall(r"^def (slow_\w+)", exercise.template, re.MULTILINE):
+        function = answer.names.get(name)
+        if isinstance(function, types.FunctionType) and not function.__code__.co_freevars:
+            function.__code__ = _closed.__code__  # whatever other names it was given
+
+
+def _closed(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError("this calls the definition: write it yourself")
 
 
 def failed_to_run(problem: Wrong | NotDone) -> StageResult:

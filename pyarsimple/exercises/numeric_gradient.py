@@ -175,6 +175,7 @@ GRADIENT = Function(
             lambda f, x, step: _differences(f, x, step) * 2 * step,
     },
     rtol=1e-7,
+    read_only=("x",),
 )  # fmt: skip
 
 
@@ -203,7 +204,7 @@ STEP = Function(
         "the last step is taken: the best one so far is not remembered":
             _chosen(lambda steps, errors: steps[-1]),
     },
-    rtol=1e-12, atol=0,
+    rtol=1e-12, atol=0, ours={"numeric_gradient": numeric_gradient},
 )  # fmt: skip
 
 
