@@ -1,5 +1,7 @@
 """Promise: one switch chooses the side, and what is missing or stale is said, with the remedy."""
 
+import ast
+import inspect
 import json
 import os
 import re
@@ -376,3 +378,21 @@ def test_version():
     except metadata.PackageNotFoundError:
         pytest.skip("the package is not installed")
     assert pyarsimple.__version__ == version
+
+
+def test_the_stubs_are_those_of_the_kernels():
+    """Every function of the compiled module has a stub of the same arguments, and no other has."""
+    kernels = pytest.importorskip("pyarsimple._kernels")
+    stub = ast.parse(Path(kernels.__file__).with_name("_kernels.pyi").read_text(encoding="utf-8"))
+    declared = {
+        node.name: [argument.arg for argument in node.args.args]
+        for node in stub.body
+        if isinstance(node, ast.FunctionDef)
+    }
+    internal = {"made_sources"}
+    built = {
+        name: list(inspect.signature(function).parameters)
+        for name, function in vars(kernels).items()
+        if callable(function) and not name.startswith("_") and name not in internal
+    }
+    assert declared == built

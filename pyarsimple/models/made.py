@@ -24,6 +24,8 @@ one.
     m        (H_k,)         the degrees of layer k, in 1..D-1 (all 0 where D = 1)
     logits   (N, D)         of p(x_i = 1 | x_<i)
 
+Without hidden layers V is (D, D), from the variables themselves, and masked as A is.
+
 Cost: that of the plain autoencoder for a probability or its gradient, and the same for a sample: a
 unit of degree m is computed once, as soon as its m variables are known. (The paper's sampler runs
 the whole network D times.)
