@@ -14,6 +14,7 @@ to compare with.
 import argparse
 import hashlib
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -21,13 +22,13 @@ from pathlib import Path
 import numpy as np
 
 import pyarsimple
-from pyarsimple import optimizers, orders, reports
+from pyarsimple import models, optimizers, orders, reports
 from pyarsimple.evaluation import evaluate
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 SCHEMA = 1
-MODELS = {"fvsbn": pyarsimple.FVSBN, "nade": pyarsimple.NADE, "made": pyarsimple.MADE}
+MODELS = ("fvsbn", "nade", "made")
 OPTIMIZERS = {
     "adam": optimizers.Adam,
     "sgd": optimizers.SGD,
@@ -82,16 +83,22 @@ def load_data(folder, name, expected, *, accept_other=False):
 # A cell: settings -> model -> training -> scores.
 
 
-def make_order(order, n_dims):
-    """Natural, reverse, or an order drawn at random from a seed."""
-    named = {"natural": orders.natural, "reverse": orders.reverse}
-    return named[order](n_dims) if order in named else orders.random(n_dims, rng=order)
+def make_order(order, x):
+    """One of `pyarsimple.orders.NAMES`, also with a first variable, or a seed to draw one from."""
+    if isinstance(order, int):
+        return orders.random(x.shape[1], rng=order)
+    if isinstance(order, list):
+        name, first = order
+        of_data = {"tree": orders.by_tree, "mutual-information": orders.by_mutual_information}
+        return of_data[name](x, first=first)
+    side = math.isqrt(x.shape[1])
+    return orders.make(order, x.shape[1], image_shape=(side, x.shape[1] // side), x=x)
 
 
-def make_model(kind, settings, n_dims):
-    return MODELS[kind](
-        n_dims,
-        order=make_order(settings["order"], n_dims),
+def make_model(kind, settings, x):
+    return models.MODELS[kind](
+        x.shape[1],
+        order=make_order(settings["order"], x),
         dtype=settings["dtype"],
         rng=settings["seed"],
         **settings["model"],
@@ -101,6 +108,15 @@ def make_model(kind, settings, n_dims):
 def make_optimizer(settings):
     arguments = dict(settings["optimizer"])
     return OPTIMIZERS[arguments.pop("name")](**arguments)
+
+
+def fit_settings(settings):
+    """What `fit` takes; ``warmup``, a number of epochs, belongs to the cosine."""
+    arguments = dict(settings["fit"])
+    if "warmup" in arguments:
+        warmup = arguments.pop("warmup")
+        arguments["schedule"] = optimizers.Cosine(arguments["max_epochs"], warmup=warmup)
+    return arguments
 
 
 def used(settings):
@@ -147,7 +163,7 @@ class Folder:
 
 def train(cell, settings, data, checkpoint, *, progress=False):
     """The model with the parameters that are best on the validation rows, and its history."""
-    model = make_model(cell.split("/")[0], settings, data["train"].shape[1])
+    model = make_model(cell.split("/")[0], settings, data["train"])
     history = pyarsimple.fit(
         model,
         data["train"],
@@ -157,7 +173,7 @@ def train(cell, settings, data, checkpoint, *, progress=False):
         progress=cell if progress else False,
         checkpoint=checkpoint,
         resume=checkpoint if checkpoint.exists() else None,
-        **settings["fit"],
+        **fit_settings(settings),
     )
     if history.stopped == "interrupted":
         raise KeyboardInterrupt

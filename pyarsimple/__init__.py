@@ -7,35 +7,58 @@ from typing import TYPE_CHECKING, Any
 
 from pyarsimple.config import show_config
 from pyarsimple.evaluation import compare
-from pyarsimple.models import FVSBN, MADE, NADE
+from pyarsimple.models import FVSBN, MADE, NADE, OrderAgnosticMADE, OrderlessNADE, UntiedNADE
 from pyarsimple.storage import load
 from pyarsimple.training import fit
 from pyarsimple.twins import backend, set_num_threads
 
 if TYPE_CHECKING:
-    from pyarsimple import baselines, checks, conditionals, datasets, optimizers, orders, plots
+    from pyarsimple import (
+        anomaly,
+        autoencoder,
+        baselines,
+        checks,
+        classification,
+        conditionals,
+        datasets,
+        missing,
+        optimizers,
+        orders,
+        plots,
+        transforms,
+    )
 
 _SUBMODULES = (
-    "baselines", "checks", "conditionals", "datasets", "optimizers", "orders", "plots",
+    "anomaly", "autoencoder", "baselines", "checks", "classification", "conditionals",
+    "datasets", "missing", "optimizers", "orders", "plots", "transforms",
+    "estimators",  # not in __all__: it needs scikit-learn
 )  # fmt: skip
 
 __all__ = [
     "FVSBN",
     "MADE",
     "NADE",
+    "OrderAgnosticMADE",
+    "OrderlessNADE",
+    "UntiedNADE",
+    "anomaly",
+    "autoencoder",
     "backend",
     "baselines",
     "checks",
+    "classification",
     "compare",
     "conditionals",
     "datasets",
     "fit",
     "load",
+    "missing",
     "optimizers",
     "orders",
     "plots",
     "set_num_threads",
     "show_config",
+    "transforms",
 ]
 
 

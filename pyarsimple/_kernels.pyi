@@ -4,6 +4,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple.orders import Columns
+
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.intp]
 
@@ -30,8 +32,12 @@ def adam_update_(
     epsilon: float,
     t: int,
 ) -> None: ...
-def fvsbn_logits(x: Array, W: Array, b: Array, order: IntArray) -> Array: ...
-def fvsbn_backward(d_logits: Array, x: Array, order: IntArray) -> tuple[Array, Array]: ...
+def fvsbn_logits(
+    x: Array, W: Array, b: Array, order: IntArray, columns: Columns | None = None
+) -> Array: ...
+def fvsbn_backward(
+    d_logits: Array, x: Array, order: IntArray, columns: Columns | None = None
+) -> tuple[Array, Array]: ...
 def fvsbn_sample(
     x: Array, n_known: int, uniforms: Array, W: Array, b: Array, order: IntArray
 ) -> Array: ...
@@ -44,6 +50,7 @@ def nade_logits(
     order: IntArray,
     hidden: str,
     keep: Array | None,
+    columns: Columns | None = None,
 ) -> Array: ...
 def nade_backward(
     d_logits: Array,
@@ -54,6 +61,7 @@ def nade_backward(
     order: IntArray,
     hidden: str,
     keep: Array | None,
+    columns: Columns | None = None,
 ) -> tuple[Array, Array, Array, Array]: ...
 def nade_sample(
     x: Array,
@@ -67,11 +75,26 @@ def nade_sample(
     hidden: str,
 ) -> Array: ...
 def masked_forward(
-    h: Array, W: Array, sources: IntArray, targets: IntArray, transposed: bool
+    h: Array,
+    W: Array,
+    sources: IntArray,
+    targets: IntArray,
+    transposed: bool,
+    bias: Array | None = None,
+    hidden: str | None = None,
+    keep: Array | None = None,
+    add_to: Array | None = None,
 ) -> Array: ...
 def masked_backward(
-    d: Array, W: Array, sources: IntArray, targets: IntArray, transposed: bool
-) -> Array: ...
+    d: Array,
+    W: Array,
+    sources: IntArray,
+    targets: IntArray,
+    transposed: bool,
+    h: Array,
+    hidden: str,
+    keep: Array | None,
+) -> tuple[Array, Array]: ...
 def masked_outer(
     h: Array, d: Array, sources: IntArray, targets: IntArray, transposed: bool
 ) -> Array: ...
@@ -86,6 +109,7 @@ def made_layers(
     degrees: Sequence[IntArray],
     hidden: str,
     keeps: Sequence[Array] | None,
+    columns: Columns | None = None,
 ) -> tuple[Array, list[Array]]: ...
 def made_gradients(
     d_logits: Array,
@@ -97,6 +121,7 @@ def made_gradients(
     degrees: Sequence[IntArray],
     hidden: str,
     keeps: Sequence[Array] | None,
+    columns: Columns | None = None,
 ) -> tuple[list[Array], list[Array], Array, Array, Array | None]: ...
 def made_sample(
     x: Array,

@@ -17,26 +17,17 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 cdef extern from "_kernels_levels.h" nogil:
-    int num_threads, level, HAS_THREADS, MAX_THREADS, SIGMOID, RELU, TANH
+    int num_threads, level, HAS_THREADS, MAX_THREADS, SIGMOID, RELU, TANH, LINEAR
     const char *PYARSIMPLE_SOURCE_HASH
     const char *PYARSIMPLE_CFLAGS
     const char *compiler_name()
     const char **level_names
     int best_level()
 
-    struct fvsbn:
-        Py_ssize_t N, D
-        const Py_ssize_t *order
-        const void *x
-        const void *W
-        const void *b
-        const void *d_logits
-        void *logits
-        void *dW
-        void *db
-
     struct nade:
-        Py_ssize_t N, D, H
+        Py_ssize_t N, D, H, n_features, n_outputs
+        const Py_ssize_t *features
+        const Py_ssize_t *outputs
         int hidden
         const Py_ssize_t *order
         const void *x
@@ -79,6 +70,12 @@ cdef extern from "_kernels_levels.h" nogil:
         int transposed
         const void *a
         const void *b
+        int hidden
+        const void *bias
+        const void *h
+        const void *keep
+        void *totals
+        int add
         void *out
 
     struct kernels:
@@ -88,8 +85,6 @@ cdef extern from "_kernels_levels.h" nogil:
                                    void *) noexcept nogil
         void (*adam_update)(Py_ssize_t, void *, const void *, void *, void *,
                             double, double, double, double, double) noexcept nogil
-        int (*fvsbn_logits)(const fvsbn *) noexcept nogil
-        int (*fvsbn_backward)(const fvsbn *) noexcept nogil
         int (*nade_logits)(const nade *) noexcept nogil
         int (*nade_backward)(const nade *) noexcept nogil
         int (*nade_sample)(const nade *) noexcept nogil
@@ -211,40 +206,17 @@ def adam_update_(p, g, m, v, double learning_rate, double beta1, double beta2, d
                                  learning_rate, beta1, beta2, epsilon, t)
 
 
-# FVSBN.
+# FVSBN: one masked product.
 
 
-def fvsbn_logits(const real[:, ::1] x, const real[:, ::1] W, const real[::1] b,
-                 const Py_ssize_t[::1] order):
-    cdef fvsbn q
-    memset(&q, 0, sizeof(q))
-    q.N, q.D, q.order, q.x, q.W = x.shape[0], x.shape[1], &order[0], &x[0, 0], &W[0, 0]
-    q.b = &b[0]
-    logits = np.empty((q.N, q.D), np.float64 if real is double else np.float32)
-    cdef real[:, ::1] logits_view = logits
-    q.logits = &logits_view[0, 0]
-    cdef int status
-    with nogil:
-        status = kernels_for(real is double).fvsbn_logits(&q)
-    check(status)
-    return logits
+def fvsbn_logits(x, W, b, order, columns=None):
+    inputs, outputs = made_degrees(order, columns)
+    return masked_forward(x, W, inputs, outputs, True, b)
 
 
-def fvsbn_backward(const real[:, ::1] d_logits, const real[:, ::1] x, const Py_ssize_t[::1] order):
-    cdef fvsbn q
-    memset(&q, 0, sizeof(q))
-    q.N, q.D, q.order, q.x = x.shape[0], x.shape[1], &order[0], &x[0, 0]
-    q.d_logits = &d_logits[0, 0]
-    dtype = np.float64 if real is double else np.float32
-    dW, db = np.empty((q.D, q.D), dtype), np.empty(q.D, dtype)
-    cdef real[:, ::1] dW_view = dW
-    cdef real[::1] db_view = db
-    q.dW, q.db = &dW_view[0, 0], &db_view[0]
-    cdef int status
-    with nogil:
-        status = kernels_for(real is double).fvsbn_backward(&q)
-    check(status)
-    return dW, db
+def fvsbn_backward(d_logits, x, order, columns=None):
+    inputs, outputs = made_degrees(order, columns)
+    return masked_outer(x, d_logits, inputs, outputs, True), d_logits.sum(axis=0)
 
 
 def fvsbn_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] uniforms,
@@ -266,14 +238,26 @@ def fvsbn_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] 
 # NADE.
 
 
+def nade_offsets(columns, D):
+    """Where each variable's features and outputs begin; those of bits if columns is None."""
+    if columns is None:
+        one_each = np.arange(D + 1, dtype=np.intp)
+        return one_each, one_each
+    return [np.ascontiguousarray(begin, np.intp) for begin in (columns.features, columns.outputs)]
+
+
 def nade_logits(const real[:, ::1] x, const real[:, ::1] W, const real[::1] c,
                 const real[:, ::1] V, const real[::1] b, const Py_ssize_t[::1] order, hidden,
-                const real[:, ::1] keep):
+                const real[:, ::1] keep, columns=None):
     cdef nade q
     memset(&q, 0, sizeof(q))
-    q.N, q.D, q.H, q.hidden = x.shape[0], x.shape[1], c.shape[0], hidden_code(hidden)
-    q.order, q.x, q.W, q.c, q.V, q.b = &order[0], &x[0, 0], &W[0, 0], &c[0], &V[0, 0], &b[0]
-    logits = np.empty((q.N, q.D), np.float64 if real is double else np.float32)
+    q.N, q.D, q.H, q.hidden = x.shape[0], order.shape[0], c.shape[0], hidden_code(hidden)
+    q.n_features, q.n_outputs = x.shape[1], b.shape[0]
+    cdef const Py_ssize_t[::1] features, outputs
+    features, outputs = nade_offsets(columns, q.D)
+    q.features, q.outputs, q.order = &features[0], &outputs[0], &order[0]
+    q.x, q.W, q.c, q.V, q.b = &x[0, 0], &W[0, 0], &c[0], &V[0, 0], &b[0]
+    logits = np.empty((q.N, q.n_outputs), np.float64 if real is double else np.float32)
     cdef real[:, ::1] logits_view = logits
     q.logits = &logits_view[0, 0]
     if keep is not None:
@@ -287,16 +271,19 @@ def nade_logits(const real[:, ::1] x, const real[:, ::1] W, const real[::1] c,
 
 def nade_backward(const real[:, ::1] d_logits, const real[:, ::1] x, const real[:, ::1] W,
                   const real[::1] c, const real[:, ::1] V, const Py_ssize_t[::1] order, hidden,
-                  const real[:, ::1] keep):
+                  const real[:, ::1] keep, columns=None):
     cdef nade q
     memset(&q, 0, sizeof(q))
-    q.N, q.D, q.H, q.hidden = x.shape[0], x.shape[1], c.shape[0], hidden_code(hidden)
-    q.order, q.x, q.W, q.c, q.V = &order[0], &x[0, 0], &W[0, 0], &c[0], &V[0, 0]
-    q.d_logits = &d_logits[0, 0]
+    q.N, q.D, q.H, q.hidden = x.shape[0], order.shape[0], c.shape[0], hidden_code(hidden)
+    q.n_features, q.n_outputs = x.shape[1], d_logits.shape[1]
+    cdef const Py_ssize_t[::1] features, outputs
+    features, outputs = nade_offsets(columns, q.D)
+    q.features, q.outputs, q.order = &features[0], &outputs[0], &order[0]
+    q.x, q.W, q.c, q.V, q.d_logits = &x[0, 0], &W[0, 0], &c[0], &V[0, 0], &d_logits[0, 0]
     dtype = np.float64 if real is double else np.float32
     make = np.empty if q.N > 0 else np.zeros
-    dW, dV = make((q.D, q.H), dtype), make((q.D, q.H), dtype)
-    dc, db = make(q.H, dtype), make(q.D, dtype)
+    dW, dV = make((q.n_features, q.H), dtype), make((q.n_outputs, q.H), dtype)
+    dc, db = make(q.H, dtype), make(q.n_outputs, dtype)
     cdef real[:, ::1] dW_view = dW, dV_view = dV
     cdef real[::1] dc_view = dc, db_view = db
     q.dW, q.dc, q.dV, q.db = &dW_view[0, 0], &dc_view[0], &dV_view[0, 0], &db_view[0]
@@ -318,6 +305,8 @@ def nade_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] u
     cdef nade q
     memset(&q, 0, sizeof(q))
     q.N, q.D, q.H, q.hidden = x.shape[0], x.shape[1], c.shape[0], hidden_code(hidden)
+    cdef const Py_ssize_t[::1] one_each = np.arange(q.D + 1, dtype=np.intp)
+    q.n_features, q.n_outputs, q.features, q.outputs = q.D, q.D, &one_each[0], &one_each[0]
     q.order, q.W, q.c, q.V, q.b = &order[0], &W[0, 0], &c[0], &V[0, 0], &b[0]
     q.n_known, q.uniforms, q.samples = n_known, &uniforms[0, 0], &samples_view[0, 0]
     cdef int status
@@ -336,15 +325,27 @@ cdef masked masked_problem(Py_ssize_t N, const Py_ssize_t[::1] sources,
     memset(&q, 0, sizeof(q))
     q.N, q.n_sources, q.n_targets = N, sources.shape[0], targets.shape[0]
     q.sources, q.targets, q.transposed = &sources[0], &targets[0], transposed
+    q.hidden = LINEAR
     return q
 
 
 def masked_forward(const real[:, ::1] h, const real[:, ::1] W, const Py_ssize_t[::1] sources,
-                   const Py_ssize_t[::1] targets, bint transposed):
+                   const Py_ssize_t[::1] targets, bint transposed, const real[::1] bias=None,
+                   hidden=None, const real[:, ::1] keep=None, real[:, ::1] add_to=None):
+    """Through the mask, where sources <= targets: h W + bias; or hidden units from that.
+
+    With ``keep`` these are multiplied by it. The result is added to ``add_to``, if given.
+    """
     cdef masked q = masked_problem(h.shape[0], sources, targets, transposed)
     result = np.empty((q.N, q.n_targets), np.float64 if real is double else np.float32)
-    cdef real[:, ::1] out = result
-    q.a, q.b, q.out = &h[0, 0], &W[0, 0], &out[0, 0]
+    cdef real[:, ::1] out = result if add_to is None else add_to
+    q.a, q.b, q.out, q.add = &h[0, 0], &W[0, 0], &out[0, 0], add_to is not None
+    if bias is not None:
+        q.bias = &bias[0]
+    if hidden is not None:
+        q.hidden = hidden_code(hidden)
+    if keep is not None:
+        q.keep = &keep[0, 0]
     cdef int status
     with nogil:
         status = kernels_for(real is double).masked_forward(&q)
@@ -353,16 +354,26 @@ def masked_forward(const real[:, ::1] h, const real[:, ::1] W, const Py_ssize_t[
 
 
 def masked_backward(const real[:, ::1] d, const real[:, ::1] W, const Py_ssize_t[::1] sources,
-                    const Py_ssize_t[::1] targets, bint transposed):
+                    const Py_ssize_t[::1] targets, bint transposed, const real[:, ::1] h, hidden,
+                    const real[:, ::1] keep):
+    """The gradient of the activations of the hidden units h, which are the sources; and its sum.
+
+    ``d`` is the gradient of the targets; ``keep`` is what multiplied the units, or None.
+    """
     cdef masked q = masked_problem(d.shape[0], sources, targets, transposed)
-    result = np.empty((q.N, q.n_sources), np.float64 if real is double else np.float32)
+    dtype = np.float64 if real is double else np.float32
+    result, totals = np.empty((q.N, q.n_sources), dtype), np.empty(q.n_sources, dtype)
     cdef real[:, ::1] out = result
-    q.a, q.b, q.out = &d[0, 0], &W[0, 0], &out[0, 0]
+    cdef real[::1] totals_view = totals
+    q.a, q.b, q.out, q.totals = &d[0, 0], &W[0, 0], &out[0, 0], &totals_view[0]
+    q.h, q.hidden = &h[0, 0], hidden_code(hidden)
+    if keep is not None:
+        q.keep = &keep[0, 0]
     cdef int status
     with nogil:
         status = kernels_for(real is double).masked_backward(&q)
     check(status)
-    return result
+    return result, totals
 
 
 def masked_outer(const real[:, ::1] h, const real[:, ::1] d, const Py_ssize_t[::1] sources,
@@ -379,57 +390,42 @@ def masked_outer(const real[:, ::1] h, const real[:, ::1] d, const Py_ssize_t[::
     return result
 
 
-def made_sources(order, degrees):
-    """What every layer can be seen by, and the variables: degrees as sources, and as targets."""
-    position = np.argsort(order)
-    return [position + 1, *degrees], position
+def made_degrees(order, columns):
+    """The variables' positions: as degrees of the inputs, which are sources, and of the outputs."""
+    if columns is not None:
+        from pyarsimple.orders import positions  # not before this module is there
+
+        inputs, outputs = positions(order, columns)
+        return inputs + 1, outputs
+    position = np.empty(len(order), np.intp)
+    position[order] = np.arange(len(order))
+    return position + 1, position
 
 
-def made_layers(x, W, c, V, b, A, order, degrees, hidden, keeps):
-    from pyarsimple.activations import activate  # not before this module is there
-
-    sources, position = made_sources(order, degrees)
-    layers = [x]
-    for k in range(len(W)):
-        h = masked_forward(layers[k], W[k], sources[k], degrees[k], False)
-        h += c[k]
-        if hidden == "relu":
-            np.maximum(h, 0, out=h)
-        else:
-            h = activate(h, hidden)
-        if keeps is not None:
-            h *= keeps[k]
-        layers.append(h)
-    logits = masked_forward(layers[len(W)], V, sources[len(W)], position, True)
-    logits += b
+def made_layers(x, W, c, V, b, A, order, degrees, hidden, keeps, columns=None):
+    inputs, outputs = made_degrees(order, columns)
+    layers, sources, n = [x], [inputs, *degrees], len(W)
+    for k in range(n):
+        layers.append(masked_forward(layers[k], W[k], sources[k], degrees[k], False, c[k], hidden,
+                                     None if keeps is None else keeps[k]))
+    logits = masked_forward(layers[n], V, sources[n], outputs, True, b)
     if A is not None:
-        logits += masked_forward(x, A, sources[0], position, True)
+        masked_forward(x, A, inputs, outputs, True, add_to=logits)
     return logits, layers
 
 
-def made_gradients(d_logits, layers, W, V, A, order, degrees, hidden, keeps):
-    from pyarsimple.activations import activate_slope
-
-    sources, position = made_sources(order, degrees)
-    x, h, last = layers[0], layers[len(W)], sources[len(W)]
-    dA = None if A is None else masked_outer(x, d_logits, sources[0], position, True)
-    dV, db = masked_outer(h, d_logits, last, position, True), d_logits.sum(axis=0)
-    dW, dc = [], []
-    if W:
-        d = masked_backward(d_logits, V, last, position, True)
-    for k in reversed(range(len(W))):
-        h = layers[k + 1]
-        if keeps is None:
-            d *= activate_slope(h, hidden)
-        else:  # h is g(a) * keep
-            d *= keeps[k]
-            d *= activate_slope(np.divide(h, keeps[k], out=np.zeros_like(h), where=keeps[k] != 0),
-                                hidden)
-        dc.append(d.sum(axis=0))
-        dW.append(masked_outer(layers[k], d, sources[k], degrees[k], False))
-        if k > 0:  # nobody asks for the gradient of the data
-            d = masked_backward(d, W[k], sources[k], degrees[k], False)
-    return dW[::-1], dc[::-1], dV, db, dA
+def made_gradients(d_logits, layers, W, V, A, order, degrees, hidden, keeps, columns=None):
+    inputs, outputs = made_degrees(order, columns)
+    sources, n = [inputs, *degrees], len(W)
+    dA = None if A is None else masked_outer(layers[0], d_logits, inputs, outputs, True)
+    dV, db = masked_outer(layers[n], d_logits, sources[n], outputs, True), d_logits.sum(axis=0)
+    dW, dc, d = [None] * n, [None] * n, d_logits
+    for k in reversed(range(n)):  # d: the gradient of what comes after this layer, then of its a
+        above = (V, outputs, True) if k == n - 1 else (W[k + 1], degrees[k + 1], False)
+        d, dc[k] = masked_backward(d, above[0], degrees[k], above[1], above[2], layers[k + 1],
+                                   hidden, None if keeps is None else keeps[k])
+        dW[k] = masked_outer(layers[k], d, sources[k], degrees[k], False)
+    return dW, dc, dV, db, dA
 
 
 def made_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] uniforms, W, c,

@@ -1,10 +1,11 @@
 /* The kernels for every SIMD level and dtype, and which level runs.
  *
  * The loops stand in _kernels_vector.h, _kernels_elementwise.h, _kernels_nade.h,
- * _kernels_products.h and _kernels_links.h, once. Here they are included for each level that the compiler can make and for
- * each of the two dtypes, with the names of functions marked by both: nade_logits_avx2_float32.
- * One build so serves every x86-64; the best level that the CPU has is chosen when the module is
- * imported. Elsewhere, and with other compilers than gcc and clang, there is only the baseline.
+ * _kernels_products.h and _kernels_links.h, once. Here they are included for each level that the
+ * compiler can make and for each of the two dtypes, with the names of functions marked by both:
+ * nade_logits_avx2_float32. One build so serves every x86-64; the best level that the CPU has is
+ * chosen when the module is imported. Elsewhere, and with other compilers than gcc and clang, there
+ * is only the baseline.
  */
 #ifndef PYARSIMPLE_KERNELS_LEVELS_H
 #define PYARSIMPLE_KERNELS_LEVELS_H
@@ -69,27 +70,20 @@ INLINE int LOWEST_BIT(uint32_t mask)
  * Kernels return 0, or -1 when there is no memory.
  */
 
-enum { SIGMOID, RELU, TANH };
-
-struct fvsbn {
-    ptrdiff_t N, D;
-    const ptrdiff_t *order; /* (D,) */
-    const void *x;          /* (N, D) */
-    const void *W, *b;      /* (D, D), (D,) */
-    const void *d_logits;   /* (N, D) */
-    void *logits;           /* (N, D) */
-    void *dW, *db;
-};
+enum { SIGMOID, RELU, TANH, LINEAR };
 
 struct nade {
     ptrdiff_t N, D, H;
+    ptrdiff_t n_features, n_outputs; /* F, P: how many numbers the variables and the context are
+                                        read as, and how many the variables are written as */
+    const ptrdiff_t *features, *outputs; /* (D + 1,): where each variable's begin */
     int hidden;
-    const ptrdiff_t *order;
-    const void *x;             /* (N, D) */
-    const void *W, *c, *V, *b; /* (D, H), (H,), (D, H), (D,) */
+    const ptrdiff_t *order;    /* (D,) */
+    const void *x;             /* (N, F) */
+    const void *W, *c, *V, *b; /* (F, H), (H,), (P, H), (P,) */
     const void *keep;          /* (N, H) or NULL */
-    const void *d_logits;      /* (N, D) */
-    void *logits;              /* (N, D) */
+    const void *d_logits;      /* (N, P) */
+    void *logits;              /* (N, P) */
     void *dW, *dc, *dV, *db;
     ptrdiff_t n_known;         /* sampling: so many variables of the order are given */
     const double *uniforms;    /* (N, D) */
@@ -121,6 +115,12 @@ struct masked {
     const ptrdiff_t *sources, *targets; /* degrees; a weight is free where source <= target */
     int transposed;                     /* weights are (targets, sources), not (sources, targets) */
     const void *a, *b;                  /* the factors: rows and weights, or rows and rows */
+    int hidden;                         /* forward or backward through so many units; or LINEAR */
+    const void *bias;                   /* forward: is added; or NULL */
+    const void *h;                      /* backward: the units, shaped as the result */
+    const void *keep;                   /* what multiplies the units, shaped so too; or NULL */
+    void *totals;                       /* backward: the sums of the result over the rows; or NULL */
+    int add;                            /* forward, LINEAR: to what is in out */
     void *out;
 };
 
@@ -131,8 +131,6 @@ struct kernels {
                                void *result);
     void (*adam_update)(ptrdiff_t n, void *p, const void *g, void *m, void *v, double learning_rate,
                         double beta1, double beta2, double epsilon, double t);
-    int (*fvsbn_logits)(const struct fvsbn *);
-    int (*fvsbn_backward)(const struct fvsbn *);
     int (*nade_logits)(const struct nade *);
     int (*nade_backward)(const struct nade *);
     int (*nade_sample)(const struct nade *);
@@ -144,17 +142,20 @@ struct kernels {
 
 /* How work is cut into pieces. Results may depend on these, but not on the number of threads. */
 enum {
-    CHUNK = 8192,      /* numbers in a task of an elementwise kernel; a multiple of LANES */
-    TILE = 16,         /* examples in a tile; a multiple of LANES, and as many bits as masks have */
-    FORWARD_VECS = 8,  /* NADE: vecs in a block of hidden units; */
-    BACKWARD_VECS = 4, /* in the gradient, which has more to hold in registers */
-    STRIP_VECS = 4,    /* links: vecs in a strip of variables */
-    AHEAD = 3,         /* NADE: rows of W and V are fetched so many variables before their use */
-    PANEL_VECS = 2,    /* masked products: vecs in a panel of outputs; */
-    PRODUCT_DEPTH = 192, /* how much of the inner index is copied at a time; */
-    PRODUCT_ROWS = 240, /* rows of the batch in a task, a multiple of what registers hold */
-    LIST_ROWS = 16,    /* rows, or columns, of x in a task that lists what is not 0 */
-    LIST_COLUMNS = 64
+    CHUNK = 8192,        /* numbers in a task of an elementwise kernel; a multiple of LANES */
+    TILE = 16,           /* examples in a tile; a multiple of LANES; masks have a bit for each */
+    FORWARD_VECS = 8,    /* NADE: vecs in a block of hidden units; */
+    BACKWARD_VECS = 4,   /* in the gradient, of which more is to stay in the caches; */
+    BACKWARD_TILE = 32,  /* and examples in a tile there */
+    FACTOR_FEATURES = 16, /* NADE: features in a task that computes exp(-W); */
+    PARTIAL_BYTES = 1 << 24, /* what the blocks' parts of the logits may take up; */
+    AHEAD = 4,           /* rows of weights are fetched so many rows before their use */
+    STRIP_VECS = 4,      /* links: vecs in a strip of variables */
+    PRODUCT_DEPTH = 160, /* masked products: how much of the inner index is copied at a time; */
+    PRODUCT_ROWS = 240,  /* rows in a task, a multiple of what registers hold; */
+    LIST_ROWS = 16,      /* rows, or columns, in a task that lists what is not 0; */
+    LIST_COLUMNS = 64,
+    ZEROS_AT_ONCE = 16   /* numbers that are looked at together */
 };
 
 /* Scratch memory: `bytes` of it, from `*place` on, which then points behind them. */

@@ -2,11 +2,27 @@
  *
  * The definition walks along the order with one activation a (N, H). Here the hidden units are cut
  * into blocks and the examples into tiles. For a tile and a block, the walk runs over the variables
- * i on the outside; inside, the block of V[i] stays in registers over the examples of the tile,
- * whose hidden units lie in the first-level cache. A variable that is 0 leaves the activation as
- * it was, so hidden units are computed only after an x that is not 0; until an example meets its
- * first one, its hidden units are g(c), and what depends on them only is computed once for all
- * such examples.
+ * on the outside; inside, the block of V[i] stays in registers over the examples of the tile, whose
+ * hidden units lie in the first-level cache. A feature that is 0 leaves the activation as it was,
+ * so hidden units are computed only after a feature that is not 0; until an example meets its first
+ * one, its hidden units are g(c), and what depends on them only is computed once for all such
+ * examples.
+ *
+ * Products. With sigmoid units most of the time would go into exponentials. But where a feature is
+ * 1, W_i is added to a, and the exponential of a sum is a product. So what is kept of a unit is
+ *
+ *     e = exp(-a),      a + W_i  is  e exp(-W_i),      h = sigmoid(a) = 1 / (1 + e)
+ *
+ * where exp(-W_i) is computed once for all examples. A relative error of e is an absolute error of
+ * a, and each product makes one of at most half an eps; adding up numbers of the size of 4 makes
+ * errors eight times as large. (Measured: see the accuracy test of NADE's logits.)
+ *
+ * Now e may leave the normal numbers though a comes back later. So the exponent of each product is
+ * looked at. If that of any unit of the block has come near an end (float32: |a| > 86), the example
+ * goes on, in this block, with a itself: a is added up from c anew, once, and from there on the way
+ * of the definition is taken. The same happens at a feature that is neither 0 nor 1. The rectifier
+ * takes that way from the beginning. Which way an example takes depends on nothing but its own
+ * features until then: not on its batch, nor on what comes later in the order.
  *
  * Blocks and tiles depend on the sizes alone, and everything is added up in a fixed order.
  */
@@ -88,108 +104,345 @@ INLINE vec dot(const vec *v, const vec *w, const int n_vecs)
     return even + odd;
 }
 
+/* The walk and its marks. --------------------------------------------------------------------- */
+
+/* In which examples of a tile a feature is ..., by bits: bit n speaks of the nth. */
+#define nade_marks NAME(nade_marks)
+struct nade_marks {
+    uint32_t nonzero; /* not 0 */
+    uint32_t one;     /* 1 */
+    uint32_t last;    /* not 0, while the later features of its step are */
+};
+
+/* A step of the walk is an output, and before it the features that have become known since the
+ * output before. For bits that is the variable before; context is known before the first output. */
 #define nade_work NAME(nade_work)
 struct nade_work {
     const struct nade *q;
-    ptrdiff_t n_tiles, n_blocks;
-    uint32_t *nonzero;  /* (n_tiles, D): of which examples x is not 0, by position; bit n: nth */
-    real *partial;      /* logits: (n_tiles, n_blocks, D, TILE), by position */
-    char *slots;        /* backward: scratch for each thread, */
-    size_t slot_bytes;  /* so many bytes, */
-    ptrdiff_t n_states; /* with so many states */
+    ptrdiff_t tile_rows, n_tiles, n_blocks;
+    ptrdiff_t n_steps, n_known;  /* how many outputs; how many features that an output depends on */
+    ptrdiff_t *output, *feature; /* rows of V (P,) and of W (F,), in the order of the walk */
+    ptrdiff_t *begin;            /* (P + 1,): step p has features begin[p]..begin[p + 1] - 1 */
+    struct nade_marks *marks;    /* (n_tiles, F), by column of x */
+    uint32_t *changed;           /* (n_tiles, P), by step: in which examples a feature is not 0 */
+    ptrdiff_t *n_changes;        /* (n_tiles,): how many bits that are */
+    char *used;                  /* (F,), by column of x: whether it is not 0 in any example */
+    /* exp(-W) in whole vecs, or NULL: that of block k and feature f of the walk is the vecs from
+     * k * factor_blocks + f * factor_features on. */
+    vec *factor;
+    ptrdiff_t factor_blocks, factor_features;
+    /* Logits: the tiles of this round, and what each block gives to them,
+     * (tiles, n_blocks, n_steps, TILE). */
+    ptrdiff_t first_tile, tiles;
+    real *partial;
+    /* Backward: the sums of d_logits, (n_tiles, P), by step, over the examples of which no feature
+     * has been other than 0 until then; */
+    real *d_start;
+    ptrdiff_t n_states; /* the most states that a tile may have; */
+    char *slots;        /* and scratch for each thread, */
+    size_t slot_bytes;  /* so many bytes */
 };
 
-/* How many examples tile t has. */
-INLINE int NAME(rows_of)(const struct nade *q, ptrdiff_t tile)
+/* How many examples a tile has. */
+INLINE int NAME(rows_of)(const struct nade_work *work, ptrdiff_t tile)
 {
-    return (int)(q->N - tile * TILE < TILE ? q->N - tile * TILE : TILE);
+    ptrdiff_t left = work->q->N - tile * work->tile_rows;
+    return (int)(left < work->tile_rows ? left : work->tile_rows);
 }
 
-/* Mark in which examples of a tile each variable is not 0; nothing depends on the last one. */
-static void NAME(mark_nonzero)(void *context, ptrdiff_t tile, int slot)
+/* The walk and space for marks, in scratch memory of walk_bytes(). */
+static size_t NAME(walk_bytes)(const struct nade *q, ptrdiff_t n_tiles)
+{
+    size_t F = (size_t)q->n_features, P = (size_t)q->n_outputs, tiles = (size_t)n_tiles;
+    return rounded_up(P * sizeof(ptrdiff_t)) + rounded_up(F * sizeof(ptrdiff_t))
+         + rounded_up((P + 1) * sizeof(ptrdiff_t)) + rounded_up(tiles * sizeof(ptrdiff_t))
+         + rounded_up(tiles * F * sizeof(struct nade_marks))
+         + rounded_up(tiles * P * sizeof(uint32_t)) + rounded_up(F);
+}
+
+static void NAME(plan_walk)(struct nade_work *work, char **scratch)
+{
+    const struct nade *q = work->q;
+    size_t F = (size_t)q->n_features, P = (size_t)q->n_outputs, tiles = (size_t)work->n_tiles;
+    ptrdiff_t n = 0;
+    work->output = take(scratch, P * sizeof(ptrdiff_t));
+    work->feature = take(scratch, F * sizeof(ptrdiff_t));
+    work->begin = take(scratch, (P + 1) * sizeof(ptrdiff_t));
+    work->n_changes = take(scratch, tiles * sizeof(ptrdiff_t));
+    work->marks = take(scratch, tiles * F * sizeof(struct nade_marks));
+    work->changed = take(scratch, tiles * P * sizeof(uint32_t));
+    work->used = take(scratch, F);
+    for (ptrdiff_t f = q->features[q->D]; f < q->n_features; f++)
+        work->feature[n++] = f;
+    for (ptrdiff_t k = 0; k < q->D; k++) {
+        ptrdiff_t i = q->order[k];
+        for (ptrdiff_t o = q->outputs[i]; o < q->outputs[i + 1]; o++) {
+            work->begin[work->n_steps] = work->n_known;
+            work->output[work->n_steps++] = o;
+            work->n_known = n;
+        }
+        for (ptrdiff_t f = q->features[i]; f < q->features[i + 1]; f++)
+            work->feature[n++] = f;
+    }
+    work->begin[work->n_steps] = work->n_known;
+}
+
+/* Make the marks of a tile. */
+static void NAME(mark)(void *context, ptrdiff_t tile, int slot)
 {
     const struct nade_work *work = context;
     const struct nade *q = work->q;
-    ptrdiff_t D = q->D;
-    uint32_t *nonzero = work->nonzero + tile * D;
+    const ptrdiff_t F = q->n_features;
+    const int rows = NAME(rows_of)(work, tile);
+    const real *x = (const real *)q->x + tile * work->tile_rows * F, *end = x + rows * F;
+    struct nade_marks *marks = work->marks + tile * F;
+    ptrdiff_t n_changes = 0;
     (void)slot;
-    memset(nonzero, 0, (size_t)D * sizeof *nonzero);
-    for (int n = 0; n < NAME(rows_of)(q, tile); n++) {
-        const real *x = (const real *)q->x + (tile * TILE + n) * D;
-        for (ptrdiff_t p = 0; p < D - 1; p++)
-            nonzero[p] |= (uint32_t)(x[q->order[p]] != 0) << n;
+    for (ptrdiff_t f = 0; f < F; f += LANES) {
+        ivec zeros = v_bits(v_set(0)), ones = zeros;
+        integer zero[LANES], one[LANES];
+        for (int n = 0; n < rows; n++) {
+            const real *p = x + n * F + f;
+            vec v = F - f >= LANES ? v_load(p) : v_load_part(p, F - f, end);
+            zeros |= v_equal(v, v_set(0)) & ((integer)1 << n);
+            ones |= v_equal(v, v_set(1)) & ((integer)1 << n);
+        }
+        memcpy(zero, &zeros, sizeof zero);
+        memcpy(one, &ones, sizeof one);
+        for (ptrdiff_t k = 0; k < LANES && f + k < F; k++) {
+            marks[f + k].nonzero = ~(uint32_t)zero[k] & ~(uint32_t)0 >> (32 - rows);
+            marks[f + k].one = (uint32_t)one[k];
+        }
     }
+    for (ptrdiff_t p = 0; p < work->n_steps; p++) {
+        uint32_t changed = 0;
+        for (ptrdiff_t k = work->begin[p + 1] - 1; k >= work->begin[p]; k--) {
+            struct nade_marks *m = marks + work->feature[k];
+            m->last = m->nonzero & ~changed;
+            changed |= m->nonzero;
+        }
+        work->changed[tile * q->n_outputs + p] = changed;
+        for (; changed; changed &= changed - 1)
+            n_changes++;
+    }
+    work->n_changes[tile] = n_changes;
+}
+
+static void NAME(mark_tiles)(struct nade_work *work, int threads)
+{
+    ptrdiff_t F = work->q->n_features;
+    run_tasks(threads, work->n_tiles, NAME(mark), work);
+    memset(work->used, 0, (size_t)F);
+    for (ptrdiff_t k = 0; k < work->n_tiles * F; k += F)
+        for (ptrdiff_t f = 0; f < F; f++)
+            work->used[f] |= work->marks[k + f].nonzero != 0;
+}
+
+/* Activations. -------------------------------------------------------------------------------- */
+
+/* One block of hidden units, and what is known of a tile's examples. */
+#define nade_front NAME(nade_front)
+struct nade_front {
+    const struct nade_work *work;
+    ptrdiff_t first, width; /* the block's first unit, and how many there are from there on */
+    const real *x;          /* (tile_rows, F) */
+    uint32_t products;      /* the examples of which e = exp(-a) is kept, not a */
+};
+
+/* n_vecs of row f of W, from the block's first unit on. */
+INLINE void NAME(load_W)(const struct nade_front *t, vec *w, ptrdiff_t f, const int n_vecs)
+{
+    const struct nade *q = t->work->q;
+    load_units(w, (const real *)q->W + f * q->H + t->first, t->width,
+               (const real *)q->W + q->n_features * q->H, n_vecs);
+}
+
+INLINE void NAME(load_c)(const struct nade_front *t, vec *c, const int n_vecs)
+{
+    const struct nade *q = t->work->q;
+    load_units(c, (const real *)q->c + t->first, t->width, (const real *)q->c + q->H, n_vecs);
+}
+
+/* exp(-W_f), or NaN where that is too small or too large. */
+INLINE void NAME(load_factor)(const struct nade_front *t, vec *w, ptrdiff_t f, const int n_vecs)
+{
+    NAME(load_W)(t, w, f, n_vecs);
+    UNROLL
+    for (int u = 0; u < n_vecs; u++)
+        w[u] = v_exp_or_nan(-w[u]);
+}
+
+/* Multiply e by the factor w and, if h is not NULL, let it be 1 / (1 + e). Returns whether any e
+ * can no longer be trusted: it is less than three powers of two from an end of the normal numbers,
+ * or NaN. Then a sign bit turns up, of the representation moved up or down by three exponents. */
+INLINE int NAME(multiply)(vec *e, const vec *w, vec *h, const int n_vecs)
+{
+    const integer margin = (integer)3 << MANTISSA_BITS;
+    ivec bad = v_bits(v_set(0));
+    UNROLL
+    for (int u = 0; u < n_vecs; u++) {
+        vec product = e[u] * w[u];
+        e[u] = product;
+        bad |= (v_bits(product) + margin) | (v_bits(product) - margin);
+        if (h != NULL)
+            h[u] = v_reciprocal(1 + product);
+    }
+    return v_any_sign(bad);
+}
+
+/* From now on a of example n is kept, not e: a as it is before the walk's feature k. */
+NOINLINE void NAME(leave_products)(struct nade_front *t, int n, ptrdiff_t k, vec *a, int n_vecs)
+{
+    const real *x = t->x + n * t->work->q->n_features;
+    t->products &= ~((uint32_t)1 << n);
+    NAME(load_c)(t, a, n_vecs);
+    for (ptrdiff_t j = 0; j < k; j++) {
+        ptrdiff_t f = t->work->feature[j];
+        vec w[8];
+        if (x[f] == 0)
+            continue;
+        NAME(load_W)(t, w, f, n_vecs);
+        for (int u = 0; u < n_vecs; u++)
+            a[u] += x[f] * w[u];
+    }
+}
+
+/* Add x_f W_f, where f is the walk's feature k, to the activations a of example n. */
+INLINE void NAME(add)(const struct nade_front *t, int n, ptrdiff_t k, vec *a, const int n_vecs)
+{
+    ptrdiff_t f = t->work->feature[k];
+    real x_f = t->x[n * t->work->q->n_features + f];
+    vec w[8];
+    NAME(load_W)(t, w, f, n_vecs);
+    UNROLL
+    for (int u = 0; u < n_vecs; u++)
+        a[u] += x_f * w[u];
 }
 
 /* Logits. ------------------------------------------------------------------------------------- */
 
-/* What one block of hidden units adds to the logits of one tile. */
+/* exp(-W) of a few features of the walk. */
+static void NAME(make_factors)(void *context, ptrdiff_t task, int slot)
+{
+    enum { VECS = FORWARD_VECS };
+    const struct nade_work *work = context;
+    ptrdiff_t begin = task * FACTOR_FEATURES, end = begin + FACTOR_FEATURES;
+    (void)slot;
+    for (ptrdiff_t k = begin; k < end && k < work->n_known; k++) {
+        ptrdiff_t f = work->feature[k];
+        if (!work->used[f])
+            continue;
+        for (ptrdiff_t block = 0; block < work->n_blocks; block++) {
+            ptrdiff_t first = block * VECS * LANES;
+            struct nade_front front = {.work = work, .first = first, .width = work->q->H - first};
+            vec *to = work->factor + block * work->factor_blocks + k * work->factor_features;
+            vec w[VECS];
+            NAME(load_factor)(&front, w, f, VECS);
+            UNROLL
+            for (int u = 0; u < VECS; u++)
+                to[u] = w[u];
+        }
+    }
+}
+
+/* The walk's feature k becomes known: e or a (n, VECS) of all examples in which it is not 0, and,
+ * where it is the last of its step, their hidden units (n, VECS). */
+INLINE void NAME(advance)(struct nade_front *t, ptrdiff_t k, struct nade_marks m, ptrdiff_t block,
+                          vec (*a)[FORWARD_VECS], vec (*h)[FORWARD_VECS], const int hidden)
+{
+    enum { VECS = FORWARD_VECS };
+    const struct nade_work *work = t->work;
+    const uint32_t quick = m.one & t->products;
+    uint32_t slow = m.nonzero & ~quick;
+    if (quick) {
+        vec w[VECS];
+        const vec *factor = work->factor + block * work->factor_blocks + k * work->factor_features;
+        if (work->factor == NULL)
+            NAME(load_factor)(t, w, work->feature[k], VECS);
+        else
+            for (int u = 0; u < VECS; u++)
+                w[u] = factor[u];
+        for (uint32_t rest = quick & m.last; rest; rest &= rest - 1) {
+            int n = LOWEST_BIT(rest);
+            slow |= (uint32_t)NAME(multiply)(a[n], w, h[n], VECS) << n;
+        }
+        for (uint32_t rest = quick & ~m.last; rest; rest &= rest - 1) {
+            int n = LOWEST_BIT(rest);
+            slow |= (uint32_t)NAME(multiply)(a[n], w, NULL, VECS) << n;
+        }
+    }
+    for (uint32_t rest = slow; rest; rest &= rest - 1) {
+        int n = LOWEST_BIT(rest);
+        if (t->products >> n & 1)
+            NAME(leave_products)(t, n, k, a[n], VECS);
+        NAME(add)(t, n, k, a[n], VECS);
+        if (m.last >> n & 1)
+            UNROLL
+            for (int u = 0; u < VECS; u++)
+                h[n][u] = activate(a[n][u], hidden);
+    }
+}
+
+/* What one block of hidden units gives to the logits of one tile. */
 INLINE void NAME(nade_logits_task)(struct nade_work *work, ptrdiff_t task, const int hidden)
 {
     enum { VECS = FORWARD_VECS };
     const struct nade *q = work->q;
-    ptrdiff_t D = q->D, H = q->H;
-    ptrdiff_t tile = task % work->n_tiles, block = task / work->n_tiles;
-    ptrdiff_t first = block * VECS * LANES, width = H - first; /* perhaps more than the block's */
-    const real *W = (const real *)q->W + first, *W_end = (const real *)q->W + D * H;
-    const real *V = (const real *)q->V + first, *V_end = (const real *)q->V + D * H;
-    const real *x = (const real *)q->x + tile * TILE * D;
-    const uint32_t *nonzero = work->nonzero + tile * D;
-    real *partial = work->partial + (tile * work->n_blocks + block) * D * TILE;
+    const ptrdiff_t H = q->H, F = q->n_features, P = q->n_outputs, n_steps = work->n_steps;
+    const ptrdiff_t block = task / work->tiles, round_tile = task % work->tiles;
+    const ptrdiff_t tile = work->first_tile + round_tile;
+    const ptrdiff_t first = block * VECS * LANES, width = H - first; /* perhaps more than a block */
+    const real *V = (const real *)q->V + first, *V_end = (const real *)q->V + P * H;
+    const struct nade_marks *marks = work->marks + tile * F;
+    real *partial = work->partial + (round_tile * work->n_blocks + block) * n_steps * TILE;
+    struct nade_front front = {.work = work, .first = first, .width = width,
+                               .x = (const real *)q->x + tile * TILE * F,
+                               .products = hidden == SIGMOID ? ~(uint32_t)0 : 0};
     vec a[TILE][VECS], h[TILE][VECS], keep[TILE][VECS];
-    vec h_start[VECS];
+    vec c[VECS], h_start[VECS];
     uint32_t started = 0; /* the examples whose hidden units are no longer g(c) */
 
-    load_units(h_start, (const real *)q->c + first, width, (const real *)q->c + H, VECS);
-    for (int n = 0; n < TILE; n++)
-        for (int k = 0; k < VECS; k++)
-            a[n][k] = h_start[k];
-    for (int k = 0; k < VECS; k++)
-        h_start[k] = activate(h_start[k], hidden);
+    NAME(load_c)(&front, c, VECS);
+    for (int u = 0; u < VECS; u++) {
+        vec a_start = hidden == SIGMOID ? v_exp_or_nan(-c[u]) : c[u];
+        for (int n = 0; n < TILE; n++)
+            a[n][u] = a_start;
+        h_start[u] = activate(c[u], hidden);
+    }
     if (q->keep) {
         const real *end = (const real *)q->keep + q->N * H;
-        for (int n = 0; n < NAME(rows_of)(q, tile); n++) {
+        for (int n = 0; n < NAME(rows_of)(work, tile); n++) {
             load_units(keep[n], (const real *)q->keep + (tile * TILE + n) * H + first, width, end,
                        VECS);
-            for (int k = 0; k < VECS; k++)
-                h[n][k] = h_start[k] * keep[n][k];
+            for (int u = 0; u < VECS; u++)
+                h[n][u] = h_start[u] * keep[n][u];
             started |= (uint32_t)1 << n;
         }
     }
 
-    for (ptrdiff_t p = 0; p < D; p++) {
-        ptrdiff_t i = q->order[p];
+    for (ptrdiff_t p = 0; p < n_steps; p++) {
         vec v[VECS], s[TILE];
-        if (p + AHEAD < D) {
-            fetch_units(V + q->order[p + AHEAD] * H, VECS);
-            if (nonzero[p + AHEAD])
-                fetch_units(W + q->order[p + AHEAD] * H, VECS);
+        if (p + AHEAD < n_steps)
+            fetch_units(V + work->output[p + AHEAD] * H, VECS);
+        for (ptrdiff_t k = work->begin[p]; k < work->begin[p + 1]; k++) {
+            const struct nade_marks m = marks[work->feature[k]];
+            NAME(advance)(&front, k, m, block, a, h, hidden);
+            if (q->keep)
+                for (uint32_t rest = m.last; rest; rest &= rest - 1) {
+                    int n = LOWEST_BIT(rest);
+                    for (int u = 0; u < VECS; u++)
+                        h[n][u] *= keep[n][u];
+                }
         }
-        load_units(v, V + i * H, width, V_end, VECS);
+        started |= work->changed[tile * P + p];
+
+        load_units(v, V + work->output[p] * H, width, V_end, VECS);
         vec s_start = dot(v, h_start, VECS);
         for (int n = 0; n < TILE; n++)
             s[n] = started >> n & 1 ? dot(v, h[n], VECS) : s_start;
         UNROLL
         for (int n = 0; n < TILE; n += LANES)
             v_store(partial + p * TILE + n, v_sums(s + n));
-
-        if (nonzero[p]) {
-            vec w[VECS];
-            load_units(w, W + i * H, width, W_end, VECS);
-            for (uint32_t rest = nonzero[p]; rest; rest &= rest - 1) {
-                int n = LOWEST_BIT(rest);
-                real x_i = x[n * D + i];
-                UNROLL
-                for (int k = 0; k < VECS; k++) {
-                    a[n][k] += x_i * w[k];
-                    h[n][k] = activate(a[n][k], hidden);
-                }
-                if (q->keep)
-                    for (int k = 0; k < VECS; k++)
-                        h[n][k] *= keep[n][k];
-            }
-            started |= nonzero[p];
-        }
     }
 }
 
@@ -206,151 +459,261 @@ static void NAME(nade_logits_relu)(void *context, ptrdiff_t task, int slot)
 }
 
 /* Add up what the blocks gave to the logits of one tile, in the order of the blocks. */
-static void NAME(nade_logits_sum)(void *context, ptrdiff_t tile, int slot)
+static void NAME(nade_logits_sum)(void *context, ptrdiff_t round_tile, int slot)
 {
     const struct nade_work *work = context;
     const struct nade *q = work->q;
-    ptrdiff_t D = q->D;
+    ptrdiff_t n_steps = work->n_steps, tile = work->first_tile + round_tile;
     const real *b = q->b;
-    real *partial = work->partial + tile * work->n_blocks * D * TILE;
-    real *logits = (real *)q->logits + tile * TILE * D;
-    int rows = NAME(rows_of)(q, tile);
+    real *partial = work->partial + round_tile * work->n_blocks * n_steps * TILE;
+    real *logits = (real *)q->logits + tile * TILE * q->n_outputs;
+    int rows = NAME(rows_of)(work, tile);
     (void)slot;
-    for (ptrdiff_t p = 0; p < D; p++) {
-        ptrdiff_t i = q->order[p];
+    for (ptrdiff_t p = 0; p < n_steps; p++) {
+        ptrdiff_t o = work->output[p];
         real sum[TILE];
         for (int n = 0; n < TILE; n++)
             sum[n] = partial[p * TILE + n];
         for (ptrdiff_t block = 1; block < work->n_blocks; block++)
             for (int n = 0; n < TILE; n++)
-                sum[n] += partial[(block * D + p) * TILE + n];
+                sum[n] += partial[(block * n_steps + p) * TILE + n];
         for (int n = 0; n < rows; n++)
-            logits[n * D + i] = sum[n] + b[i];
+            logits[n * q->n_outputs + o] = sum[n] + b[o];
     }
 }
 
 static int NAME(nade_logits)(const struct nade *q)
 {
-    ptrdiff_t N = q->N, D = q->D, block = FORWARD_VECS * LANES;
-    ptrdiff_t n_tiles = (N + TILE - 1) / TILE, n_blocks = (q->H + block - 1) / block;
-    struct nade_work work = {.q = q, .n_tiles = n_tiles, .n_blocks = n_blocks};
-    size_t nonzero_bytes = (size_t)(n_tiles * D) * sizeof(uint32_t);
-    size_t partial_bytes = (size_t)(n_tiles * n_blocks * D * TILE) * sizeof(real);
-    int threads = threads_for((double)N * (double)D * (double)q->H);
+    ptrdiff_t P = q->n_outputs, F = q->n_features, block = FORWARD_VECS * LANES;
+    ptrdiff_t n_tiles = (q->N + TILE - 1) / TILE, n_blocks = (q->H + block - 1) / block;
+    struct nade_work work = {.q = q, .tile_rows = TILE, .n_tiles = n_tiles, .n_blocks = n_blocks,
+                             .factor_blocks = F * FORWARD_VECS, .factor_features = FORWARD_VECS};
+    ptrdiff_t partial_size = n_blocks * P * TILE; /* of a tile */
+    ptrdiff_t tiles = 1 + PARTIAL_BYTES / (partial_size * (ptrdiff_t)sizeof(real));
+    /* Where few tiles share exp(-W) each makes its own, and only what it needs. */
+    int shared = q->hidden == SIGMOID && n_tiles > 2;
+    size_t factor_bytes = shared ? (size_t)(n_blocks * F * block) * sizeof(real) : 0;
+    int threads = threads_for((double)q->N * (double)P * (double)q->H);
     void *to_free;
-    char *scratch = scratch_get(rounded_up(nonzero_bytes) + rounded_up(partial_bytes), &to_free);
+    char *scratch;
+
+    tiles = tiles < n_tiles ? tiles : n_tiles;
+    scratch = scratch_get(NAME(walk_bytes)(q, n_tiles) + factor_bytes
+                          + (size_t)(tiles * partial_size) * sizeof(real), &to_free);
     if (scratch == NULL)
         return -1;
-    work.nonzero = take(&scratch, nonzero_bytes);
-    work.partial = take(&scratch, partial_bytes);
-    run_tasks(threads, n_tiles, NAME(mark_nonzero), &work);
-    run_tasks(threads, n_tiles * n_blocks,
-              q->hidden == SIGMOID ? NAME(nade_logits_sigmoid) : NAME(nade_logits_relu), &work);
-    run_tasks(threads, n_tiles, NAME(nade_logits_sum), &work);
+    NAME(plan_walk)(&work, &scratch);
+    NAME(mark_tiles)(&work, threads);
+    if (shared) {
+        work.factor = take(&scratch, factor_bytes);
+        run_tasks(threads, (work.n_known + FACTOR_FEATURES - 1) / FACTOR_FEATURES,
+                  NAME(make_factors), &work);
+    }
+    work.partial = take(&scratch, (size_t)(tiles * partial_size) * sizeof(real));
+    for (; work.first_tile < n_tiles; work.first_tile += tiles) {
+        work.tiles = n_tiles - work.first_tile < tiles ? n_tiles - work.first_tile : tiles;
+        run_tasks(threads, work.tiles * n_blocks,
+                  q->hidden == SIGMOID ? NAME(nade_logits_sigmoid) : NAME(nade_logits_relu), &work);
+        run_tasks(threads, work.tiles, NAME(nade_logits_sum), &work);
+    }
     free(to_free);
     return 0;
 }
 
 /* Gradients. -------------------------------------------------------------------------------------
  *
- * Like the definition, a walk there that keeps the hidden states, and a walk back. A state lasts
- * from one x that is not 0 to the next; over that run of variables
+ * Like the definition, a walk there and a walk back. A run of steps has the same hidden units h: it
+ * lasts from one step in which a feature is not 0 to the next. A run gives
  *
- *     d_a += sum_i d_logits_i V_i * keep * g'(a)
+ *     dV_o += d_logits_o h,    d_a += g'(a) sum_o d_logits_o V_o     over its outputs o
  *
- * so the sum is collected in d_h, and multiplied by keep * g'(a) once, when the walk back comes to
- * the beginning of the run. Examples that have come back to their start share g(c): of them only
- * the sum of d_logits is needed.
+ * and is dealt with at once, when the walk back comes to its beginning. Until an example meets its
+ * first feature that is not 0, its hidden units are g(c), as those of all others: of these only the
+ * sum of d_logits is needed.
  *
- * Walking back, two variables are taken at once, for the examples whose state is the same for both:
- * h and d_h are then loaded, and d_h is stored, once for two.
+ * The walk back divides e by what the walk there has multiplied it by. (Going back with a itself
+ * would subtract what was added, and rounding could move a unit across the kink of the rectifier.)
+ * Where a is kept, so are the hidden units of every run.
  *
  * A task is a block of hidden units, for all examples: the columns of dW, dc and dV are its own.
  */
 
+/* The block's columns of V and dV for one step, side by side, which caches like better. */
+#define nade_output NAME(nade_output)
+struct nade_output {
+    vec V[BACKWARD_VECS], dV[BACKWARD_VECS];
+};
+
 /* One block of hidden units and where it stands in the walk over one tile. */
 #define nade_walk NAME(nade_walk)
 struct nade_walk {
+    struct nade_front front;
     const struct nade *q;
-    const real *x, *d_logits; /* of the tile */
-    const uint32_t *nonzero;
-    /* The block's columns of W, V and their gradients, (D,), by position: side by side and in the
-     * order of the walk, which caches and the CPU's prefetching like better than where they are. */
-    vec (*W)[BACKWARD_VECS], (*V)[BACKWARD_VECS], (*dW)[BACKWARD_VECS], (*dV)[BACKWARD_VECS];
-    vec (*states)[BACKWARD_VECS]; /* in the order of their beginnings; the first is g(c) */
-    int32_t *before;              /* the state that the same example had before */
-    int32_t state[TILE];          /* of each example: its state now, */
-    const vec *h[TILE];           /* and its hidden units, times keep */
-    uint32_t started;             /* the examples that do not share g(c) */
-    vec a[TILE][BACKWARD_VECS], d_a[TILE][BACKWARD_VECS], d_h[TILE][BACKWARD_VECS];
-    vec keep[TILE][BACKWARD_VECS], kept[TILE][BACKWARD_VECS];
+    const struct nade_marks *marks; /* of the tile */
+    const real *d_logits;           /* of the tile */
+    struct nade_output *outputs;    /* by step */
+    vec (*factor)[BACKWARD_VECS], (*dW)[BACKWARD_VECS]; /* exp(-W) and dW, by feature of the walk */
+    /* Where a is kept: the hidden units of each run, in the order in which they were computed, and
+     * which run of the same example came before. There is no run 0. */
+    vec (*states)[BACKWARD_VECS];
+    int32_t *before, n_states;
+    /* Of each example: */
+    int32_t state[BACKWARD_TILE];   /* its run, or 0 */
+    ptrdiff_t left[BACKWARD_TILE];  /* the feature from which on a is kept */
+    ptrdiff_t end[BACKWARD_TILE];   /* the step with which the next run begins */
+    vec e[BACKWARD_TILE][BACKWARD_VECS], a[BACKWARD_TILE][BACKWARD_VECS];
+    vec d_a[BACKWARD_TILE][BACKWARD_VECS], keep[BACKWARD_TILE][BACKWARD_VECS];
 };
 
-/* Let h be the hidden units of the example's state. */
-INLINE void NAME(enter_state)(struct nade_walk *t, int n)
-{
-    t->h[n] = t->states[t->state[n]];
-    if (t->q->keep) {
-        for (int k = 0; k < BACKWARD_VECS; k++)
-            t->kept[n][k] = t->h[n][k] * t->keep[n][k];
-        t->h[n] = t->kept[n];
-    } else if (t->state[n] == 0) {
-        t->started &= ~((uint32_t)1 << n);
-    }
-}
-
-/* At position p, where the states of some examples begin: what their runs gave to d_a, and so what
- * x_i contributes to dW_i. Then these examples go back to the state before. */
-INLINE void NAME(end_runs)(struct nade_walk *t, ptrdiff_t p, const int hidden)
+/* On the walk there, the walk's feature k becomes known. */
+INLINE void NAME(walk_there)(struct nade_walk *t, ptrdiff_t k, const int hidden)
 {
     enum { VECS = BACKWARD_VECS };
-    ptrdiff_t D = t->q->D, i = t->q->order[p];
-    vec *dW = t->dW[p];
-    for (uint32_t rest = t->nonzero[p]; rest; rest &= rest - 1) {
+    const struct nade_marks m = t->marks[t->front.work->feature[k]];
+    const uint32_t quick = m.one & t->front.products;
+    uint32_t slow = m.nonzero & ~quick;
+
+    for (uint32_t rest = quick; rest; rest &= rest - 1) {
         int n = LOWEST_BIT(rest);
-        real x_i = t->x[n * D + i];
-        int32_t old = t->state[n];
-        if (t->q->keep)
-            for (int k = 0; k < VECS; k++)
-                t->d_h[n][k] *= t->keep[n][k];
-        UNROLL
-        for (int k = 0; k < VECS; k++) {
-            vec d_a = t->d_a[n][k] + t->d_h[n][k] * slope(t->states[old][k], hidden);
-            t->d_a[n][k] = d_a;
-            t->d_h[n][k] = (vec){0};
-            dW[k] += x_i * d_a;
+        slow |= (uint32_t)NAME(multiply)(t->e[n], t->factor[k], NULL, VECS) << n;
+    }
+    for (uint32_t rest = slow; rest; rest &= rest - 1) {
+        int n = LOWEST_BIT(rest);
+        if (t->front.products >> n & 1) {
+            NAME(leave_products)(&t->front, n, k, t->a[n], VECS);
+            t->left[n] = k;
+            for (int u = 0; u < VECS; u++)
+                t->e[n][u] = v_exp_normal(-t->a[n][u]);
         }
-        t->state[n] = t->before[old];
-        NAME(enter_state)(t, n);
+        NAME(add)(&t->front, n, k, t->a[n], VECS);
+        if (m.last >> n & 1) {
+            UNROLL
+            for (int u = 0; u < VECS; u++)
+                t->states[t->n_states][u] = activate(t->a[n][u], hidden);
+            t->before[t->n_states] = t->state[n];
+            t->state[n] = t->n_states++;
+        }
     }
 }
 
-/* One example and one variable: dV_i += d h, and d_h += d V_i. */
-INLINE void NAME(add_one)(struct nade_walk *t, int n, real d, const vec *v, vec *dv)
+/* The run of example n that begins with step p: what it gives to dV and d_a. */
+INLINE void NAME(end_run)(struct nade_walk *t, int n, ptrdiff_t p, const vec *h, const int hidden)
 {
-    const vec *h = t->h[n];
-    vec *d_h = t->d_h[n];
+    enum { VECS = BACKWARD_VECS };
+    const ptrdiff_t *output = t->front.work->output, end = t->end[n];
+    const real *d_logits = t->d_logits + n * t->q->n_outputs;
+    const int dropout = t->q->keep != NULL;
+    vec d_h[VECS], kept[VECS];
     UNROLL
-    for (int k = 0; k < BACKWARD_VECS; k++) {
-        dv[k] += d * h[k];
-        d_h[k] += d * v[k];
+    for (int u = 0; u < VECS; u++) {
+        d_h[u] = v_set(0);
+        kept[u] = dropout ? h[u] * t->keep[n][u] : h[u];
+    }
+    t->end[n] = p;
+    for (; p < end; p++) {
+        const real d = d_logits[output[p]];
+        struct nade_output *o = t->outputs + p;
+        UNROLL
+        for (int u = 0; u < VECS; u++) {
+            d_h[u] += d * o->V[u];
+            o->dV[u] += d * kept[u];
+        }
+    }
+    UNROLL
+    for (int u = 0; u < VECS; u++) {
+        if (dropout)
+            d_h[u] *= t->keep[n][u];
+        t->d_a[n][u] += d_h[u] * slope(h[u], hidden);
     }
 }
 
-/* The same for two variables. */
-INLINE void NAME(add_two)(struct nade_walk *t, int n, real d0, real d1, const vec *v0,
-                          const vec *v1, vec *dv0, vec *dv1)
+/* On the walk back, before the walk's feature k, of step p, is taken away: the runs that begin with
+ * it end, and it contributes x_f d_a to dW_f. */
+INLINE void NAME(walk_back)(struct nade_walk *t, ptrdiff_t k, ptrdiff_t p, const int hidden)
 {
-    const vec *h = t->h[n];
-    vec *d_h = t->d_h[n];
+    enum { VECS = BACKWARD_VECS };
+    const ptrdiff_t f = t->front.work->feature[k];
+    const struct nade_marks m = t->marks[f];
+    const uint32_t quick = m.nonzero & t->front.products;
+    vec dw[VECS], shrink[VECS], h[VECS];
+    if (!m.nonzero)
+        return;
     UNROLL
-    for (int k = 0; k < BACKWARD_VECS; k++) {
-        vec h_k = h[k], sum = d_h[k];
-        dv0[k] += d0 * h_k;
-        dv1[k] += d1 * h_k;
-        sum += d0 * v0[k];
-        sum += d1 * v1[k];
-        d_h[k] = sum;
+    for (int u = 0; u < VECS; u++)
+        dw[u] = t->dW[k][u];
+    if (quick)
+        UNROLL
+        for (int u = 0; u < VECS; u++)
+            shrink[u] = v_reciprocal(t->factor[k][u]);
+    for (uint32_t rest = quick; rest; rest &= rest - 1) {
+        int n = LOWEST_BIT(rest);
+        if (m.last >> n & 1) {
+            UNROLL
+            for (int u = 0; u < VECS; u++)
+                h[u] = v_reciprocal(1 + t->e[n][u]);
+            NAME(end_run)(t, n, p, h, hidden);
+        }
+        UNROLL
+        for (int u = 0; u < VECS; u++) {
+            dw[u] += t->d_a[n][u];
+            t->e[n][u] *= shrink[u];
+        }
+    }
+    for (uint32_t rest = m.nonzero & ~quick; rest; rest &= rest - 1) {
+        int n = LOWEST_BIT(rest);
+        real x_f = t->front.x[n * t->q->n_features + f];
+        if (m.last >> n & 1) {
+            NAME(end_run)(t, n, p, t->states[t->state[n]], hidden);
+            t->state[n] = t->before[t->state[n]];
+        }
+        UNROLL
+        for (int u = 0; u < VECS; u++)
+            dw[u] += x_f * t->d_a[n][u];
+        if (k == t->left[n])
+            t->front.products |= (uint32_t)1 << n; /* e is as it was when it was left */
+    }
+    UNROLL
+    for (int u = 0; u < VECS; u++)
+        t->dW[k][u] = dw[u];
+}
+
+/* There and back over one tile. */
+INLINE void NAME(walk_tile)(struct nade_walk *t, ptrdiff_t tile, const vec *c, const vec *e_start,
+                            const vec *h_start, vec *dc, const int hidden)
+{
+    enum { VECS = BACKWARD_VECS };
+    const struct nade *q = t->q;
+    const struct nade_work *work = t->front.work;
+    const int rows = NAME(rows_of)(work, tile);
+    t->front.x = (const real *)q->x + tile * BACKWARD_TILE * q->n_features;
+    t->front.products = hidden == SIGMOID ? ~(uint32_t)0 : 0;
+    t->marks = work->marks + tile * q->n_features;
+    t->d_logits = (const real *)q->d_logits + tile * BACKWARD_TILE * q->n_outputs;
+    t->n_states = 1;
+    for (int n = 0; n < rows; n++) {
+        t->state[n] = 0;
+        t->left[n] = -1;
+        t->end[n] = work->n_steps;
+        for (int u = 0; u < VECS; u++) {
+            t->a[n][u] = c[u];
+            t->e[n][u] = e_start[u];
+            t->d_a[n][u] = v_set(0);
+        }
+        if (q->keep)
+            load_units(t->keep[n],
+                       (const real *)q->keep + (tile * BACKWARD_TILE + n) * q->H + t->front.first,
+                       t->front.width, (const real *)q->keep + q->N * q->H, VECS);
+    }
+    for (ptrdiff_t k = 0; k < work->n_known; k++)
+        NAME(walk_there)(t, k, hidden);
+    for (ptrdiff_t p = work->n_steps - 1; p >= 0; p--)
+        for (ptrdiff_t k = work->begin[p + 1] - 1; k >= work->begin[p]; k--)
+            NAME(walk_back)(t, k, p, hidden);
+    for (int n = 0; n < rows; n++) {
+        if (q->keep)
+            NAME(end_run)(t, n, 0, h_start, hidden);
+        for (int u = 0; u < VECS; u++)
+            dc[u] += t->d_a[n][u];
     }
 }
 
@@ -359,152 +722,100 @@ INLINE void NAME(nade_backward_task)(struct nade_work *work, ptrdiff_t block, in
 {
     enum { VECS = BACKWARD_VECS };
     const struct nade *q = work->q;
-    ptrdiff_t D = q->D, H = q->H;
-    ptrdiff_t first = block * VECS * LANES, width = H - first; /* perhaps more than the block's */
-    const real *W = q->W, *V = q->V;
-    real *dW = q->dW, *dV = q->dV;
+    const ptrdiff_t H = q->H, P = q->n_outputs, n_steps = work->n_steps, n_known = work->n_known;
+    const ptrdiff_t first = block * VECS * LANES, width = H - first; /* perhaps more than a block */
+    const real *V = (const real *)q->V + first, *V_end = (const real *)q->V + P * H;
+    real *dW = (real *)q->dW + first, *dV = (real *)q->dV + first;
     char *scratch = work->slots + (size_t)slot * work->slot_bytes;
+    static const vec zeros[VECS];
+    vec c[VECS], dc[VECS], e_start[VECS], h_start[VECS], d_h_start[VECS];
     struct nade_walk walk, *t = &walk;
-    vec c[VECS], dc[VECS];
 
     t->q = q;
-    t->states = take(&scratch, (size_t)work->n_states * sizeof *t->states);
+    t->front = (struct nade_front){.work = work, .first = first, .width = width};
+    t->outputs = take(&scratch, (size_t)n_steps * sizeof *t->outputs);
+    t->factor = take(&scratch, (size_t)n_known * sizeof *t->factor);
+    t->dW = take(&scratch, (size_t)n_known * sizeof *t->dW);
     t->before = take(&scratch, (size_t)work->n_states * sizeof *t->before);
-    t->W = take(&scratch, (size_t)D * sizeof *t->W);
-    t->V = take(&scratch, (size_t)D * sizeof *t->V);
-    t->dW = take(&scratch, (size_t)D * sizeof *t->dW);
-    t->dV = take(&scratch, (size_t)D * sizeof *t->dV);
-    load_units(c, (const real *)q->c + first, width, (const real *)q->c + H, VECS);
-    for (int k = 0; k < VECS; k++) {
-        t->states[0][k] = activate(c[k], hidden);
-        dc[k] = v_set(0);
+    t->states = take(&scratch, (size_t)work->n_states * sizeof *t->states);
+    NAME(load_c)(&t->front, c, VECS);
+    for (int u = 0; u < VECS; u++) {
+        e_start[u] = v_exp_or_nan(-c[u]);
+        h_start[u] = activate(c[u], hidden);
+        dc[u] = d_h_start[u] = v_set(0);
     }
-    for (ptrdiff_t p = 0; p < D; p++) {
-        load_units(t->W[p], W + q->order[p] * H + first, width, W + D * H, VECS);
-        load_units(t->V[p], V + q->order[p] * H + first, width, V + D * H, VECS);
-        for (int k = 0; k < VECS; k++)
-            t->dW[p][k] = t->dV[p][k] = v_set(0);
+    for (ptrdiff_t k = 0; k < n_known; k++) {
+        if (k + AHEAD < n_known)
+            fetch_units((const real *)q->W + first + work->feature[k + AHEAD] * H, VECS);
+        if (hidden == SIGMOID && work->used[work->feature[k]]) {
+            vec w[VECS];
+            NAME(load_factor)(&t->front, w, work->feature[k], VECS);
+            for (int u = 0; u < VECS; u++)
+                t->factor[k][u] = w[u];
+        }
+        for (int u = 0; u < VECS; u++)
+            t->dW[k][u] = v_set(0);
+    }
+    for (ptrdiff_t p = 0; p < n_steps; p++) {
+        struct nade_output *o = t->outputs + p;
+        real d = 0;
+        if (p + AHEAD < n_steps)
+            fetch_units(V + work->output[p + AHEAD] * H, VECS);
+        for (ptrdiff_t tile = 0; tile < work->n_tiles; tile++)
+            d += work->d_start[tile * P + p];
+        load_units(o->V, V + work->output[p] * H, width, V_end, VECS);
+        for (int u = 0; u < VECS; u++) {
+            o->dV[u] = d * h_start[u];
+            d_h_start[u] += d * o->V[u];
+        }
     }
 
-    for (ptrdiff_t tile = 0; tile < work->n_tiles; tile++) {
-        const real *x = t->x = (const real *)q->x + tile * TILE * D;
-        const real *d_logits = t->d_logits = (const real *)q->d_logits + tile * TILE * D;
-        const uint32_t *nonzero = t->nonzero = work->nonzero + tile * D;
-        const int rows = NAME(rows_of)(q, tile);
-        int32_t n_states = 1;
-        vec d_h_start[VECS]; /* of all examples that share g(c) */
+    for (ptrdiff_t tile = 0; tile < work->n_tiles; tile++)
+        NAME(walk_tile)(t, tile, c, e_start, h_start, dc, hidden);
 
-        /* There. */
-        for (int n = 0; n < TILE; n++) {
-            t->state[n] = 0;
-            for (int k = 0; k < VECS; k++) {
-                t->a[n][k] = c[k];
-                t->d_a[n][k] = t->d_h[n][k] = (vec){0};
-            }
-        }
-        for (ptrdiff_t p = 0; p < D - 1; p++) {
-            ptrdiff_t i = q->order[p];
-            for (uint32_t rest = nonzero[p]; rest; rest &= rest - 1) {
-                int n = LOWEST_BIT(rest);
-                real x_i = x[n * D + i];
-                UNROLL
-                for (int k = 0; k < VECS; k++) {
-                    vec a = t->a[n][k] + x_i * t->W[p][k];
-                    t->a[n][k] = a;
-                    t->states[n_states][k] = activate(a, hidden);
-                }
-                t->before[n_states] = t->state[n];
-                t->state[n] = n_states++;
-            }
-        }
-
-        /* And back. */
-        const uint32_t all_rows = ~(uint32_t)0 >> (32 - rows);
-        t->started = all_rows;
-        for (int n = 0; n < rows; n++) {
-            if (q->keep)
-                load_units(t->keep[n], (const real *)q->keep + (tile * TILE + n) * H + first, width,
-                           (const real *)q->keep + q->N * H, VECS);
-            NAME(enter_state)(t, n);
-        }
-        for (int k = 0; k < VECS; k++)
-            d_h_start[k] = (vec){0};
-
-        for (ptrdiff_t p = D - 1; p >= 0; p -= 2) {
-            const int two = p > 0;
-            const ptrdiff_t i0 = q->order[p], i1 = q->order[two ? p - 1 : p];
-            const uint32_t alone = two ? nonzero[p - 1] : ~(uint32_t)0;
-            vec v0[VECS], v1[VECS], dv0[VECS], dv1[VECS];
-            real d0_start = 0, d1_start = 0;
-
-            NAME(end_runs)(t, p, hidden);
-            UNROLL
-            for (int k = 0; k < VECS; k++) {
-                v0[k] = t->V[p][k];
-                v1[k] = t->V[two ? p - 1 : p][k];
-                dv0[k] = t->dV[p][k];
-                dv1[k] = t->dV[two ? p - 1 : p][k];
-            }
-            for (uint32_t rest = t->started & ~alone; rest; rest &= rest - 1) {
-                int n = LOWEST_BIT(rest);
-                NAME(add_two)(t, n, d_logits[n * D + i0], d_logits[n * D + i1], v0, v1, dv0, dv1);
-            }
-            for (uint32_t rest = t->started & alone; rest; rest &= rest - 1) {
-                int n = LOWEST_BIT(rest);
-                NAME(add_one)(t, n, d_logits[n * D + i0], v0, dv0);
-            }
-            for (uint32_t rest = all_rows & ~t->started; rest; rest &= rest - 1) {
-                int n = LOWEST_BIT(rest);
-                d0_start += d_logits[n * D + i0];
-                d1_start += d_logits[n * D + i1];
-            }
-            if (two) {
-                NAME(end_runs)(t, p - 1, hidden);
-                for (uint32_t rest = alone; rest; rest &= rest - 1) {
-                    int n = LOWEST_BIT(rest);
-                    if (t->started >> n & 1)
-                        NAME(add_one)(t, n, d_logits[n * D + i1], v1, dv1);
-                    else
-                        d1_start += d_logits[n * D + i1];
-                }
-                UNROLL
-                for (int k = 0; k < VECS; k++) {
-                    t->dV[p - 1][k] = dv1[k] + d1_start * t->states[0][k];
-                    d_h_start[k] += d1_start * v1[k];
-                }
-            }
-            UNROLL
-            for (int k = 0; k < VECS; k++) {
-                t->dV[p][k] = dv0[k] + d0_start * t->states[0][k];
-                d_h_start[k] += d0_start * v0[k];
-            }
-        }
-
-        for (int n = 0; n < rows; n++)
-            for (int k = 0; k < VECS; k++) {
-                if (q->keep)
-                    t->d_a[n][k] += t->d_h[n][k] * t->keep[n][k] * slope(t->states[0][k], hidden);
-                dc[k] += t->d_a[n][k];
-            }
-        for (int k = 0; k < VECS; k++)
-            dc[k] += d_h_start[k] * slope(t->states[0][k], hidden);
-    }
+    for (int u = 0; u < VECS; u++)
+        dc[u] += d_h_start[u] * slope(h_start[u], hidden);
     store_units((real *)q->dc + first, dc, width, VECS);
-    for (ptrdiff_t p = 0; p < D; p++) {
-        store_units(dW + q->order[p] * H + first, t->dW[p], width, VECS);
-        store_units(dV + q->order[p] * H + first, t->dV[p], width, VECS);
+    for (ptrdiff_t k = 0; k < q->n_features; k++) {
+        if (k + AHEAD < q->n_features)
+            fetch_units(dW + work->feature[k + AHEAD] * H, VECS);
+        store_units(dW + work->feature[k] * H, k < n_known ? t->dW[k] : zeros, width, VECS);
+    }
+    for (ptrdiff_t p = 0; p < n_steps; p++) {
+        if (p + AHEAD < n_steps)
+            fetch_units(dV + work->output[p + AHEAD] * H, VECS);
+        store_units(dV + work->output[p] * H, t->outputs[p].dV, width, VECS);
+    }
+}
+
+/* Of one tile: d_start. With dropout no two examples share their hidden units. */
+static void NAME(sum_start)(void *context, ptrdiff_t tile, int slot)
+{
+    const struct nade_work *work = context;
+    const struct nade *q = work->q;
+    const ptrdiff_t P = q->n_outputs;
+    const real *d_logits = (const real *)q->d_logits + tile * work->tile_rows * P;
+    real *d_start = work->d_start + tile * P;
+    uint32_t at_start = q->keep ? 0 : ~(uint32_t)0 >> (32 - NAME(rows_of)(work, tile));
+    (void)slot;
+    memset(d_start, 0, (size_t)P * sizeof *d_start);
+    for (ptrdiff_t p = 0; p < work->n_steps && at_start; p++) {
+        at_start &= ~work->changed[tile * P + p];
+        for (uint32_t rest = at_start; rest; rest &= rest - 1)
+            d_start[p] += d_logits[LOWEST_BIT(rest) * P + work->output[p]];
     }
 }
 
 /* db is the sum of d_logits over the examples. */
-#define sum_rows NAME(sum_rows)
-static void sum_rows(ptrdiff_t N, ptrdiff_t D, const real *rows, real *sum)
+static void NAME(nade_db)(const struct nade *q)
 {
-    for (ptrdiff_t i = 0; i < D; i++)
-        sum[i] = 0;
-    for (ptrdiff_t n = 0; n < N; n++)
-        for (ptrdiff_t i = 0; i < D; i++)
-            sum[i] += rows[n * D + i];
+    const real *d_logits = q->d_logits;
+    real *db = q->db;
+    for (ptrdiff_t o = 0; o < q->n_outputs; o++)
+        db[o] = 0;
+    for (ptrdiff_t n = 0; n < q->N; n++)
+        for (ptrdiff_t o = 0; o < q->n_outputs; o++)
+            db[o] += d_logits[n * q->n_outputs + o];
 }
 
 static void NAME(nade_backward_sigmoid)(void *context, ptrdiff_t task, int slot)
@@ -513,7 +824,7 @@ static void NAME(nade_backward_sigmoid)(void *context, ptrdiff_t task, int slot)
     if (task < work->n_blocks)
         NAME(nade_backward_task)(work, task, slot, SIGMOID);
     else
-        sum_rows(work->q->N, work->q->D, work->q->d_logits, work->q->db);
+        NAME(nade_db)(work->q);
 }
 
 static void NAME(nade_backward_relu)(void *context, ptrdiff_t task, int slot)
@@ -522,52 +833,42 @@ static void NAME(nade_backward_relu)(void *context, ptrdiff_t task, int slot)
     if (task < work->n_blocks)
         NAME(nade_backward_task)(work, task, slot, RELU);
     else
-        sum_rows(work->q->N, work->q->D, work->q->d_logits, work->q->db);
-}
-
-/* How many bits are set in the masks of the tile that has most. */
-static ptrdiff_t NAME(most_nonzero)(const struct nade_work *work, ptrdiff_t D)
-{
-    ptrdiff_t most = 0;
-    for (ptrdiff_t tile = 0; tile < work->n_tiles; tile++) {
-        ptrdiff_t n = 0;
-        for (ptrdiff_t p = 0; p < D; p++) {
-            uint32_t m = work->nonzero[tile * D + p];
-            for (; m; m &= m - 1)
-                n++;
-        }
-        most = n > most ? n : most;
-    }
-    return most;
+        NAME(nade_db)(work->q);
 }
 
 static int NAME(nade_backward)(const struct nade *q)
 {
-    ptrdiff_t N = q->N, D = q->D, block = BACKWARD_VECS * LANES;
-    ptrdiff_t n_tiles = (N + TILE - 1) / TILE, n_blocks = (q->H + block - 1) / block;
-    struct nade_work work = {.q = q, .n_tiles = n_tiles, .n_blocks = n_blocks};
-    int threads = threads_for(2. * (double)N * (double)D * (double)q->H);
-    void *nonzero_to_free, *slots_to_free;
-
-    work.nonzero = (uint32_t *)scratch_get((size_t)(n_tiles * D) * sizeof(uint32_t),
-                                           &nonzero_to_free);
-    if (work.nonzero == NULL)
+    ptrdiff_t P = q->n_outputs, F = q->n_features, block = BACKWARD_VECS * LANES;
+    ptrdiff_t n_tiles = (q->N + BACKWARD_TILE - 1) / BACKWARD_TILE;
+    struct nade_work work = {.q = q, .tile_rows = BACKWARD_TILE, .n_tiles = n_tiles,
+                             .n_blocks = (q->H + block - 1) / block};
+    size_t start_bytes = (size_t)(n_tiles * P) * sizeof(real);
+    int threads = threads_for(2. * (double)q->N * (double)P * (double)q->H);
+    void *walk_to_free, *slots_to_free;
+    char *scratch = scratch_get(NAME(walk_bytes)(q, n_tiles) + start_bytes, &walk_to_free);
+    if (scratch == NULL)
         return -1;
-    run_tasks(threads, n_tiles, NAME(mark_nonzero), &work);
+    NAME(plan_walk)(&work, &scratch);
+    work.d_start = take(&scratch, start_bytes);
+    NAME(mark_tiles)(&work, threads);
+    run_tasks(threads, n_tiles, NAME(sum_start), &work);
 
-    work.n_states = NAME(most_nonzero)(&work, D) + 1;
+    work.n_states = 1;
+    for (ptrdiff_t tile = 0; tile < n_tiles; tile++)
+        if (work.n_changes[tile] >= work.n_states)
+            work.n_states = work.n_changes[tile] + 1;
     work.slot_bytes = rounded_up((size_t)(work.n_states * block) * sizeof(real))
                     + rounded_up((size_t)work.n_states * sizeof(int32_t))
-                    + 4 * rounded_up((size_t)(D * block) * sizeof(real));
+                    + 2 * rounded_up((size_t)((F + P) * block) * sizeof(real));
     work.slots = scratch_get((size_t)threads * work.slot_bytes, &slots_to_free);
     if (work.slots == NULL) {
-        free(nonzero_to_free);
+        free(walk_to_free);
         return -1;
     }
-    run_tasks(threads, n_blocks + 1,
+    run_tasks(threads, work.n_blocks + 1,
               q->hidden == SIGMOID ? NAME(nade_backward_sigmoid) : NAME(nade_backward_relu), &work);
     free(slots_to_free);
-    free(nonzero_to_free);
+    free(walk_to_free);
     return 0;
 }
 
@@ -578,44 +879,40 @@ static int NAME(nade_backward)(const struct nade *q)
 
 #define SAMPLE_TILE (LANES < 8 ? 8 : LANES)
 
-struct NAME(nade_sampling) {
-    const struct nade *q;
-    ptrdiff_t tile, n_blocks;
-    char *slots;
-    size_t slot_bytes;
-};
-
-INLINE void NAME(nade_sample_task)(struct NAME(nade_sampling) *work, ptrdiff_t task, int slot,
+INLINE void NAME(nade_sample_task)(struct nade_work *work, ptrdiff_t tile, int slot,
                                    const int hidden)
 {
     enum { VECS = FORWARD_VECS };
     const struct nade *q = work->q;
-    ptrdiff_t D = q->D, H = q->H, n_blocks = work->n_blocks;
-    const real *c = q->c, *b = q->b, *W = q->W, *V = q->V;
-    const real *c_end = c + H, *W_end = W + D * H, *V_end = V + D * H;
-    ptrdiff_t begin = task * work->tile;
-    int rows = (int)(q->N - begin < work->tile ? q->N - begin : work->tile);
+    const ptrdiff_t D = q->D, H = q->H, n_blocks = work->n_blocks, begin = tile * work->tile_rows;
+    const real *b = q->b, *V = q->V, *V_end = V + D * H;
+    const int rows = NAME(rows_of)(work, tile);
     real *x = (real *)q->samples + begin * D;
     char *scratch = work->slots + (size_t)slot * work->slot_bytes;
-    size_t state_bytes = (size_t)(work->tile * n_blocks) * VECS * sizeof(vec);
-    vec (*a)[VECS] = take(&scratch, state_bytes); /* example n, block k: a[n * n_blocks + k] */
+    size_t state_bytes = (size_t)(SAMPLE_TILE * n_blocks) * VECS * sizeof(vec);
+    vec (*a)[VECS] = take(&scratch, state_bytes); /* example n, block k: a[k * SAMPLE_TILE + n] */
     vec (*h)[VECS] = take(&scratch, state_bytes);
-    double *threshold = take(&scratch, (size_t)(work->tile * D) * sizeof(double));
+    double *threshold = take(&scratch, (size_t)(SAMPLE_TILE * D) * sizeof(double));
+    struct nade_front *fronts = take(&scratch, (size_t)n_blocks * sizeof *fronts);
 
     JOIN(logits_of_uniforms, LEVEL, float64)(rows * D, q->uniforms + begin * D, threshold);
     for (ptrdiff_t block = 0; block < n_blocks; block++) {
         ptrdiff_t first = block * VECS * LANES;
-        vec c_block[VECS];
-        load_units(c_block, c + first, H - first, c_end, VECS);
+        vec c[VECS];
+        fronts[block] = (struct nade_front){.work = work, .first = first, .width = H - first,
+                                            .x = x,
+                                            .products = hidden == SIGMOID ? ~(uint32_t)0 : 0};
+        NAME(load_c)(fronts + block, c, VECS);
         for (int n = 0; n < rows; n++)
-            for (int k = 0; k < VECS; k++) {
-                a[n * n_blocks + block][k] = c_block[k];
-                h[n * n_blocks + block][k] = activate(c_block[k], hidden);
+            for (int u = 0; u < VECS; u++) {
+                a[block * SAMPLE_TILE + n][u] = hidden == SIGMOID ? v_exp_or_nan(-c[u]) : c[u];
+                h[block * SAMPLE_TILE + n][u] = activate(c[u], hidden);
             }
     }
 
     for (ptrdiff_t p = 0; p < D; p++) {
-        ptrdiff_t i = q->order[p];
+        const ptrdiff_t i = work->output[p];
+        struct nade_marks m = {0, 0, 0};
         if (p >= q->n_known) {
             vec s[SAMPLE_TILE];
             real logits[SAMPLE_TILE];
@@ -626,7 +923,7 @@ INLINE void NAME(nade_sample_task)(struct NAME(nade_sampling) *work, ptrdiff_t t
                 vec v[VECS];
                 load_units(v, V + i * H + first, H - first, V_end, VECS);
                 for (int n = 0; n < rows; n++)
-                    s[n] += dot(v, h[n * n_blocks + block], VECS);
+                    s[n] += dot(v, h[block * SAMPLE_TILE + n], VECS);
             }
             UNROLL
             for (int n = 0; n < SAMPLE_TILE; n += LANES)
@@ -634,23 +931,15 @@ INLINE void NAME(nade_sample_task)(struct NAME(nade_sampling) *work, ptrdiff_t t
             for (int n = 0; n < rows; n++)
                 x[n * D + i] = (double)(logits[n] + b[i]) > threshold[n * D + i];
         }
-        if (p == D - 1)
-            break;
         for (int n = 0; n < rows; n++) {
-            real x_i = x[n * D + i];
-            if (x_i == 0)
-                continue;
-            for (ptrdiff_t block = 0; block < n_blocks; block++) {
-                ptrdiff_t first = block * VECS * LANES;
-                vec w[VECS];
-                load_units(w, W + i * H + first, H - first, W_end, VECS);
-                UNROLL
-                for (int k = 0; k < VECS; k++) {
-                    a[n * n_blocks + block][k] += x_i * w[k];
-                    h[n * n_blocks + block][k] = activate(a[n * n_blocks + block][k], hidden);
-                }
-            }
+            m.nonzero |= (uint32_t)(x[n * D + i] != 0) << n;
+            m.one |= (uint32_t)(x[n * D + i] == 1) << n;
         }
+        m.last = m.nonzero;
+        if (p < D - 1 && m.nonzero)
+            for (ptrdiff_t block = 0; block < n_blocks; block++)
+                NAME(advance)(fronts + block, p, m, block, a + block * SAMPLE_TILE,
+                              h + block * SAMPLE_TILE, hidden);
     }
 }
 
@@ -675,17 +964,33 @@ static ptrdiff_t even_tiles(ptrdiff_t N, int threads, ptrdiff_t most)
 
 static int NAME(nade_sample)(const struct nade *q)
 {
-    int threads = threads_for((double)q->N * (double)q->D * (double)q->H);
-    ptrdiff_t block = FORWARD_VECS * LANES;
-    struct NAME(nade_sampling) work = {.q = q, .n_blocks = (q->H + block - 1) / block};
+    ptrdiff_t D = q->D, block = FORWARD_VECS * LANES, n_blocks = (q->H + block - 1) / block;
+    int threads = threads_for((double)q->N * (double)D * (double)q->H);
+    ptrdiff_t rows = even_tiles(q->N, threads, SAMPLE_TILE), n_tiles = (q->N + rows - 1) / rows;
+    struct nade_work work = {.q = q, .tile_rows = rows, .n_blocks = n_blocks,
+                             .factor_blocks = FORWARD_VECS,
+                             .factor_features = n_blocks * FORWARD_VECS};
+    int shared = q->hidden == SIGMOID && n_tiles > 2;
+    size_t factor_bytes = shared ? (size_t)(n_blocks * D * block) * sizeof(real) : 0;
     void *to_free;
-    work.tile = even_tiles(q->N, threads, SAMPLE_TILE);
-    work.slot_bytes = 2 * rounded_up((size_t)(work.tile * work.n_blocks * block) * sizeof(real))
-                    + rounded_up((size_t)(work.tile * q->D) * sizeof(double));
-    work.slots = scratch_get((size_t)threads * work.slot_bytes, &to_free);
-    if (work.slots == NULL)
+    char *scratch;
+
+    work.slot_bytes = 2 * rounded_up((size_t)(SAMPLE_TILE * n_blocks * block) * sizeof(real))
+                    + rounded_up((size_t)(SAMPLE_TILE * D) * sizeof(double))
+                    + rounded_up((size_t)n_blocks * sizeof(struct nade_front));
+    scratch = scratch_get(NAME(walk_bytes)(q, 0) + factor_bytes
+                          + (size_t)threads * work.slot_bytes, &to_free);
+    if (scratch == NULL)
         return -1;
-    run_tasks(threads, (q->N + work.tile - 1) / work.tile,
+    NAME(plan_walk)(&work, &scratch);
+    if (shared) {
+        work.factor = take(&scratch, factor_bytes);
+        memset(work.used, 1, (size_t)D); /* nobody knows yet */
+        run_tasks(threads, (work.n_known + FACTOR_FEATURES - 1) / FACTOR_FEATURES,
+                  NAME(make_factors), &work);
+    }
+    work.slots = scratch;
+    run_tasks(threads, n_tiles,
               q->hidden == SIGMOID ? NAME(nade_sample_sigmoid) : NAME(nade_sample_relu), &work);
     free(to_free);
     return 0;

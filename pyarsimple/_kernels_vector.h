@@ -99,6 +99,38 @@ INLINE ivec v_less(vec a, vec b)
 #endif
 }
 
+/* a == b, lane by lane: all bits or none; with NaN it is none. */
+#define v_equal NAME(v_equal)
+INLINE ivec v_equal(vec a, vec b)
+{
+#if LANES > 1
+    return (ivec)(a == b);
+#else
+    return a == b ? ~(integer)0 : 0;
+#endif
+}
+
+/* Whether the first bit, the sign, is set in any lane. */
+#define v_any_sign NAME(v_any_sign)
+INLINE int v_any_sign(ivec v)
+{
+#if defined(HAS_X86) && VECTOR_BYTES == 64
+#if IS_DOUBLE
+    return _mm512_movepi64_mask((__m512i)v) != 0;
+#else
+    return _mm512_movepi32_mask((__m512i)v) != 0;
+#endif
+#elif defined(HAS_X86)
+    return X86(movemask)((X86_TYPE)v) != 0;
+#else
+    integer all[LANES], any = 0;
+    memcpy(all, &v, sizeof all);
+    for (int k = 0; k < LANES; k++)
+        any |= all[k];
+    return any >> (8 * sizeof any - 1) != 0;
+#endif
+}
+
 /* x in the lanes where all bits are set, y where none are. */
 #define v_choose NAME(v_choose)
 INLINE vec v_choose(ivec yes, vec x, vec y)
@@ -148,34 +180,77 @@ INLINE vec v_sqrt(vec x)
 }
 #endif
 
+/* 1 / x, where that is a normal number, to 1 ulp. Division is slow where vecs are long; an estimate
+ * of 14 bits is mended instead, each time to twice as many, by Newton's method. */
+#define v_reciprocal NAME(v_reciprocal)
+#if defined(HAS_X86) && VECTOR_BYTES == 64
+INLINE vec v_reciprocal(vec x)
+{
+    vec r = (vec)X86(rcp14)((X86_TYPE)x);
+    UNROLL
+    for (int k = 0; k < (IS_DOUBLE ? 2 : 1); k++) {
+        vec missing = 1 - x * r;
+        r = r + r * missing;
+    }
+    return r;
+}
+#else
+INLINE vec v_reciprocal(vec x) { return 1 / x; }
+#endif
+
 /* Interleave and sum lanes. ------------------------------------------------------------------- */
 
+/* LOW, HIGH: the first halves of two vecs lane by lane, and the second halves.
+ * EVEN, ODD: every other lane of the first and of the second, by parts of 16 bytes, in which they
+ * are best shuffled. EVEN_PARTS, ODD_PARTS: every other part. */
 #if LANES == 2
-#define EVEN_LANES 0, 2
-#define ODD_LANES 1, 3
 #define LOW_LANES 0, 2
 #define HIGH_LANES 1, 3
+#define EVEN_LANES 0, 2
+#define ODD_LANES 1, 3
+#define EVEN_PARTS 0, 1
+#define ODD_PARTS 2, 3
 #elif LANES == 4
-#define EVEN_LANES 0, 2, 4, 6
-#define ODD_LANES 1, 3, 5, 7
 #define LOW_LANES 0, 4, 1, 5
 #define HIGH_LANES 2, 6, 3, 7
+#if IS_DOUBLE
+#define EVEN_LANES 0, 4, 2, 6
+#define ODD_LANES 1, 5, 3, 7
+#define EVEN_PARTS 0, 1, 4, 5
+#define ODD_PARTS 2, 3, 6, 7
+#else
+#define EVEN_LANES 0, 2, 4, 6
+#define ODD_LANES 1, 3, 5, 7
+#define EVEN_PARTS 0, 1, 2, 3
+#define ODD_PARTS 4, 5, 6, 7
+#endif
 #elif LANES == 8
-#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
 #define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#if IS_DOUBLE
+#define EVEN_LANES 0, 8, 2, 10, 4, 12, 6, 14
+#define ODD_LANES 1, 9, 3, 11, 5, 13, 7, 15
+#define EVEN_PARTS 0, 1, 4, 5, 8, 9, 12, 13
+#define ODD_PARTS 2, 3, 6, 7, 10, 11, 14, 15
+#else
+#define EVEN_LANES 0, 2, 8, 10, 4, 6, 12, 14
+#define ODD_LANES 1, 3, 9, 11, 5, 7, 13, 15
+#define EVEN_PARTS 0, 1, 2, 3, 8, 9, 10, 11
+#define ODD_PARTS 4, 5, 6, 7, 12, 13, 14, 15
+#endif
 #elif LANES == 16
-#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define EVEN_LANES 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30
+#define ODD_LANES 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31
+#define EVEN_PARTS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#define ODD_PARTS 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
 #endif
 
 /* The sum of the lanes of each of s[0], ..., s[LANES-1], as one vec. s is overwritten.
  *
  * Neighbouring lanes are added, and the sums of two vecs fit into one; so log2(LANES) rounds do it,
- * and each vec's lanes are added in the same order. */
+ * the first within parts of 16 bytes. Each vec's lanes are added in the same order. */
 #define v_sums NAME(v_sums)
 INLINE vec v_sums(vec *s)
 {
@@ -184,8 +259,11 @@ INLINE vec v_sums(vec *s)
     for (int n = LANES / 2; n >= 1; n /= 2)
         UNROLL
         for (int k = 0; k < n; k++)
-            s[k] = SHUFFLE(s[2 * k], s[2 * k + 1], EVEN_LANES)
-                 + SHUFFLE(s[2 * k], s[2 * k + 1], ODD_LANES);
+            s[k] = LANES / n * (int)sizeof(real) <= 16
+                 ? SHUFFLE(s[2 * k], s[2 * k + 1], EVEN_LANES)
+                 + SHUFFLE(s[2 * k], s[2 * k + 1], ODD_LANES)
+                 : SHUFFLE(s[2 * k], s[2 * k + 1], EVEN_PARTS)
+                 + SHUFFLE(s[2 * k], s[2 * k + 1], ODD_PARTS);
 #endif
     return s[0];
 }
@@ -216,10 +294,12 @@ INLINE void v_transpose(vec *r)
 #endif
 }
 
-#undef EVEN_LANES
-#undef ODD_LANES
 #undef LOW_LANES
 #undef HIGH_LANES
+#undef EVEN_LANES
+#undef ODD_LANES
+#undef EVEN_PARTS
+#undef ODD_PARTS
 
 /* The exponential and what follows from it. ------------------------------------------------------
  *
@@ -308,6 +388,15 @@ INLINE vec v_exp_normal(vec x)
     vec r, n, rounded;
     vec q = v_exp_reduce(v_clamp(x, EXP_NORMAL_LOW, EXP_NORMAL_HIGH), &r, &n, &rounded);
     return (1 + r * (1 + r * q)) * v_power_of_two(rounded);
+}
+
+/* The same where 1 / exp(x) is a normal number too; outside it is NaN. */
+#define v_exp_or_nan NAME(v_exp_or_nan)
+INLINE vec v_exp_or_nan(vec x)
+{
+    const real high = EXP_NORMAL_HIGH - 2;
+    ivec inside = v_equal(x, v_clamp(x, -high, high));
+    return v_from_bits(v_bits(v_exp_normal(x)) | ~inside);
 }
 
 /* 1 / (1 + exp(-z)). For hidden units: below the smallest normal number it stays there. */

@@ -7,6 +7,7 @@ import operator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 def check_size(value: Any, name: str, *, minimum: int = 1) -> int:
@@ -46,3 +47,27 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
     if result not in (np.float64, np.float32):
         raise ValueError(f"dtype must be float64 or float32, got {result}")
     return result
+
+
+def check_table(x: Any, n_dims: int | None, wanted: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return ``x`` as an array of numbers or booleans of shape (N, n_dims), or (N, any).
+
+    Errors begin with ``wanted``, which names the argument and says what it must be. ``dtype`` is
+    what is proposed to convert to, and that of an empty list, which has no type of its own.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{wanted}, got a masked array: what is masked has no probability")
+    try:
+        table: npt.NDArray[Any] = np.asarray(x)
+    except ValueError as error:  # a list of rows of unequal length
+        raise ValueError(f"{wanted}, got rows that form no array: {error}") from None
+    if table.size == 0 and table.dtype == np.float64:
+        table = table.astype(dtype)
+    if table.dtype.kind not in "biuf":
+        raise TypeError(f"{wanted}, got dtype {table.dtype}; convert it with x.astype('{dtype}')")
+    if table.ndim != 2:
+        hint = "; for one example pass x[np.newaxis]" if table.shape == (n_dims,) else ""
+        raise ValueError(f"{wanted}, got shape {table.shape}{hint}")
+    if n_dims is not None and table.shape[1] != n_dims:
+        raise ValueError(f"{wanted}, got {table.shape[1]} columns")
+    return table

@@ -1,4 +1,4 @@
-"""The command line: pyarsimple demo | train | evaluate | sample | info | check | exercises.
+"""The command line: pyarsimple demo, train, evaluate, classify, sample, impute, anomaly ...
 
 A command is a function that adds its arguments and a function that runs them. Whatever a user can
 get wrong ends in one line on stderr and exit status 2; PYARSIMPLE_TRACEBACK=1 shows where it arose.
@@ -24,7 +24,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pyarsimple import check_command
+from pyarsimple import anomaly_command, check_command, classify_command, missing_command, orders
 from pyarsimple.exercises import command as exercise_command
 from pyarsimple.models import MODELS
 from pyarsimple.optimizers import OPTIMIZERS
@@ -32,6 +32,7 @@ from pyarsimple.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     from pyarsimple.autoregressive import AutoregressiveModel
     from pyarsimple.datasets import Splits
+    from pyarsimple.density import Density
     from pyarsimple.evaluation import Comparison, Score
     from pyarsimple.training import History
 
@@ -47,6 +48,8 @@ FLAGS = {
     "nesterov": "--nesterov", "batch_size": "--batch-size", "max_epochs": "--max-epochs",
     "patience": "--patience", "l2": "--l2", "schedule": "--schedule", "average": "--average",
     "max_grad_norm": "--max-grad-norm", "optimizer": "--optimizer", "binarize": "--binarize",
+    "n_masks": "--masks", "redraw": "--redraw", "image_shape": "--image-shape",
+    "conditional": "--conditional",
 }  # fmt: skip
 
 
@@ -93,6 +96,13 @@ def _image_shape(text: str) -> tuple[int, int]:
     if match is None:
         raise argparse.ArgumentTypeError(f"needs HEIGHTxWIDTH such as 28x28, got {text!r}")
     return int(match[1]), int(match[2])
+
+
+def _order(text: str) -> str:
+    if text not in orders.NAMES and not text.endswith(".npy"):
+        names = ", ".join(orders.NAMES)
+        raise argparse.ArgumentTypeError(f"needs one of {names}, or a .npy file, got {text!r}")
+    return text
 
 
 # Arguments, as (flag, help, what argparse is told besides).
@@ -201,8 +211,37 @@ TRAIN_MODEL: Arguments = (
     ),
     (
         "--order",
-        "of the variables: natural (the default), reverse or random",
-        {"choices": ["natural", "reverse", "random"], "default": "natural", "metavar": "NAME"},
+        "of the variables: natural (the default), reverse, random; of images rows, columns, snake, "
+        "spiral, hilbert; from the data mutual-information, tree; or a permutation in a .npy file",
+        {"type": _order, "default": "natural", "metavar": "NAME"},
+    ),
+    (
+        "--image-shape",
+        "for an order of images, such as 28x28 (default: that of the data, or a square)",
+        {"type": _image_shape, "metavar": "HxW"},
+    ),
+    (
+        "--masks",
+        "order-agnostic-made: how many sets of masks (default: a new one for each batch)",
+        {"type": _whole(2), "metavar": "N"},
+    ),
+    (
+        "--redraw",
+        "order-agnostic-made: what its sets of masks differ in, order, degrees or both (the "
+        "default)",
+        {"choices": ["both", "order", "degrees"], "metavar": "NAME"},
+    ),
+    (
+        "--conditional",
+        "what the variables are: bernoulli (the default), categorical:K, gaussian or mixture:K; or "
+        "one for each with commas between them, as in 3*bernoulli,categorical:5,gaussian",
+        {"default": "bernoulli", "metavar": "NAME"},
+    ),
+    (
+        "--standardize",
+        "real columns: let the model see them with mean 0 and deviation 1; nats stay those of the "
+        "data's own units",
+        {"action": "store_true"},
     ),
     (
         "--dtype",
@@ -275,26 +314,67 @@ def construct(kind: Callable[..., Any], what: str, options: dict[str, Any], **fi
     return kind(**fixed, **given)
 
 
-def make_model(args: argparse.Namespace, n_dims: int, seeds: Any) -> AutoregressiveModel:
-    """The model that the arguments ask for, by what its constructor takes."""
-    from pyarsimple import orders
+def make_conditional(args: argparse.Namespace, x_train: Any) -> Any:
+    """The conditional that the arguments ask for; None for bits."""
+    from pyarsimple import conditionals
 
+    conditional = conditionals.parse(args.conditional)
+    if args.standardize:
+        if conditional.values(x_train.shape[1]) is not None:
+            raise ValueError("--standardize has no meaning without real variables: --conditional")
+        return conditionals.Standardized.fit(conditional, x_train)
+    return None if isinstance(conditional, conditionals.Bernoulli) else conditional
+
+
+def make_order(
+    args: argparse.Namespace, x_train: Any, conditional: Any, rng: Any, image_shape: Any
+) -> Any:
+    """The order that the arguments ask for, made by its name or read from a file."""
+    import numpy as np
+
+    n_dims = x_train.shape[1]
+    if not args.order.endswith(".npy"):
+        classes: Any = True
+        if conditional is not None:
+            conditional.columns(n_dims)  # refuses another number of variables
+            classes = [conditional.of(i).values(1) is not None for i in range(n_dims)]
+        shape = args.image_shape or image_shape or _square(n_dims)
+        return orders.make(
+            args.order, n_dims, image_shape=shape, x=x_train, discrete=classes, rng=rng
+        )
+    try:
+        order = np.load(args.order, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"cannot read {args.order!r}: {error}") from None
+    return orders.check_order(order, n_dims)
+
+
+def make_model(
+    args: argparse.Namespace,
+    x_train: Any,
+    seeds: Any,
+    image_shape: tuple[int, int] | None = None,
+) -> AutoregressiveModel:
+    """The model that the arguments ask for, by what its constructor takes."""
     for_model, for_order = seeds
+    n_dims = x_train.shape[1]
     kind = MODELS[args.model]
     takes = inspect.signature(kind).parameters
     options = {name: getattr(args, name) for name in ("dropout", "direct", "degrees")}
-    options["hidden"] = args.activation
+    options |= {"hidden": args.activation, "n_masks": args.masks, "redraw": args.redraw}
+    options["conditional"] = make_conditional(args, x_train)
     if args.hidden is not None and "n_hidden" in takes:
         if len(args.hidden) != 1:
             raise ValueError(f"--hidden needs one number for {args.model}, got {len(args.hidden)}")
         options["n_hidden"] = args.hidden[0]
     elif args.hidden is not None:
         options["hidden_sizes"] = tuple(args.hidden)
-    order = {"natural": orders.natural, "reverse": orders.reverse}.get(args.order)
     model: AutoregressiveModel = construct(
         kind, args.model, options, n_dims=n_dims, dtype=args.dtype, rng=for_model,
-        order=order(n_dims) if order else orders.random(n_dims, rng=for_order),
+        order=make_order(args, x_train, options["conditional"], for_order, image_shape),
     )  # fmt: skip
+    if options["conditional"] is not None:
+        model.initialize_from(x_train)
     return model
 
 
@@ -330,7 +410,10 @@ def load_data(args: argparse.Namespace) -> Splits:
     from pyarsimple import datasets, reports
 
     try:
-        data = datasets.load_file(args.data, binarize=args.binarize, rng=streams(args)[-1])
+        data = datasets.load_file(
+            args.data, binarize=args.binarize, label=getattr(args, "label", None),
+            rng=streams(args)[-1],
+        )  # fmt: skip
     except ValueError as error:
         raise ValueError(str(error).replace("binarize='none'", "give --binarize none")) from error
     if data.names is not None:
@@ -380,7 +463,7 @@ def fingerprint(data: Splits, model: AutoregressiveModel) -> str:
         for start in range(0, len(x), 4096):
             name = f"{split}[{start}:]" if start else split
             rows = model.conditional.check(x[start : start + 4096], model.n_dims, name)
-            checksum = zlib.crc32(rows.astype("u1").tobytes(), checksum)
+            checksum = zlib.crc32(rows.astype(model.conditional.dtype).tobytes(), checksum)
     shapes = ", ".join(f"{split} {x.shape[0]}x{x.shape[1]}" for split, x in data.items())
     return f"{shapes}, checksum {checksum:08x}"
 
@@ -458,8 +541,9 @@ def _run_train(args: argparse.Namespace) -> int:
         **{name: getattr(args, name) for name in FIT},
     }
     data = load_data(args)
-    model = make_model(args, data.n_dims, (for_model, for_order))
+    model = make_model(args, data.train, (for_model, for_order), data.image_shape)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
+    settings["image_shape"] = args.image_shape and "x".join(map(str, args.image_shape))
     settings["data"] = fingerprint(data, model)
     check_folder(args, settings)
     closed_form = getattr(model, "fit", None)
@@ -562,7 +646,9 @@ def _finish(
             f"{history.seconds[-1]:.1f} s, stopped by {history.stopped}; kept epoch "
             f"{history.best_epoch}"
         )
-    shown = "nats: " + ", ".join(_scored(name, score) for name, score in scores.items())
+    real = model.conditional.values(model.n_dims) is None
+    shown = "nats" + (" (densities, in the units of the data): " if real else ": ")
+    shown += ", ".join(_scored(name, score) for name, score in scores.items())
     print(textwrap.fill(shown, reports.WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
@@ -735,20 +821,37 @@ def _run_info(args: argparse.Namespace) -> int:
 
         show_config()
         return OK
-    from pyarsimple import orders, reports, storage
+    from pyarsimple import storage
 
     model = storage.load(args.model)
-    config = {k: v for k, v in model.config().items() if k not in ("order", "degrees")}
-    natural = (model.order == orders.natural(model.n_dims)).all()
-    order = "natural" if natural else reports.listed([*map(str, model.order[:5]), "..."])
-    facts = {
-        "model": type(model).__name__,
-        **config,
-        "order": order,
-        "parameters": f"{model.n_params:,}",
-    }
-    for name, value in facts.items():
+    _show_model(model)
+    for k, part in enumerate(model.parts()):
+        print(f"\npart {k}")
+        _show_model(part)
+    return OK
+
+
+def _show_model(model: Density) -> None:
+    """Print the settings of a model, and what its arrays are like."""
+    from pyarsimple import reports
+    from pyarsimple.autoregressive import AutoregressiveModel
+
+    config = model.config()
+    facts: dict[str, Any] = {"model": type(model).__name__}
+    facts |= {k: v for k, v in config.items() if k not in ("order", "degrees", "views")}
+    if "conditional" in config:
+        facts["conditional"] = reports.fit_name(repr(model.conditional), reports.WIDTH - 14)
+        facts["context"] = repr(model.context)
+    if isinstance(model, AutoregressiveModel):
+        natural = (model.order == orders.natural(model.n_dims)).all()
+        order = "natural" if natural else reports.listed([*map(str, model.order[:5]), "..."])
+        facts["order"] = order
+    else:
+        facts |= {"n_dims": model.n_dims, "components": len(config["views"])}
+    for name, value in (facts | {"parameters": f"{model.n_params:,}"}).items():
         print(f"{name:<14}{value}")
+    if not isinstance(model, AutoregressiveModel):
+        return
     columns = (
         ("array", ""),
         ("shape", ""),
@@ -763,7 +866,6 @@ def _run_info(args: argparse.Namespace) -> int:
         spread = [float(f()) for f in (free.min, free.mean, free.max)] if free.size else [None] * 3
         rows.append([name, "x".join(map(str, p.shape)), free.size, *spread])
     print(f"\n{reports.table(columns, rows)}")
-    return OK
 
 
 # All of them.
@@ -802,6 +904,7 @@ COMMANDS: dict[str, Command] = {
         "  pyarsimple evaluate runs/nade/model.npz --data digits\n"
         "  pyarsimple evaluate runs/*/model.npz --data digits --split test --json",
     ),
+    "classify": classify_command.COMMAND,
     "sample": (
         "draw from a model, exactly",
         _add_sample, _run_sample,
@@ -809,6 +912,8 @@ COMMANDS: dict[str, Command] = {
         "  pyarsimple sample runs/nade/model.npz -n 1000 --out samples.npy\n"
         "  pyarsimple sample runs/nade/model.npz --out samples.png --image-shape 8x8",
     ),
+    "impute": missing_command.COMMAND,
+    "anomaly": anomaly_command.COMMAND,
     "info": (
         "say what a model file holds, or how this installation is built",
         _add_info, _run_info,

@@ -2,6 +2,7 @@
 
     data = datasets.digits()
     model.log_prob(data.test)
+    classifier.score(data.test, data.y_test)
 
 Bits come as uint8. Classes and real numbers are loaded as they are: whether they suit a model, the
 model says.
@@ -33,6 +34,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 PathLike = str | os.PathLike[str]
 
+SPLITS = ("train", "valid", "test")
+Y_NAMES = tuple(f"y_{name}" for name in SPLITS)
 BINARIZE = ("threshold", "sample", "none")
 FORMATS = ".npz, .npy, .csv, .csv.gz, .amat, .amat.gz, *-idx3-ubyte, *-idx3-ubyte.gz"
 
@@ -50,6 +53,8 @@ class Splits:
         (height, width) if a row is an image, row by row.
     names : tuple of str, optional
         Of the variables, if the file has a first line of them.
+    y_train, y_valid, y_test : ndarray, shape (N,), optional
+        A label for each row, if there are any; `labelled` checks them.
     """
 
     name: str
@@ -58,6 +63,9 @@ class Splits:
     test: Array | None = None
     image_shape: tuple[int, int] | None = None
     names: tuple[str, ...] | None = None
+    y_train: Array | None = None
+    y_valid: Array | None = None
+    y_test: Array | None = None
 
     def __post_init__(self) -> None:
         for split, x in self.items():
@@ -69,7 +77,8 @@ class Splits:
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{split} {x.shape}" for split, x in self.items())
-        return f"<Splits {self.name!r}: {shapes}, {self.train.dtype}>"
+        labels = ", labels" if self.y_train is not None else ""
+        return f"<Splits {self.name!r}: {shapes}, {self.train.dtype}{labels}>"
 
     @property
     def n_dims(self) -> int:
@@ -80,6 +89,24 @@ class Splits:
         """("train", rows) and so on, of those splits that there are."""
         splits = (("train", self.train), ("valid", self.valid), ("test", self.test))
         return [(name, x) for name, x in splits if x is not None]
+
+    def labelled(self) -> list[tuple[str, Array, Array]]:
+        """("train", rows, labels) and so on, of those splits that have labels.
+
+        Raises
+        ------
+        ValueError
+            If labels are not whole numbers or text, one for each row.
+        """
+        found = []
+        for split, x in self.items():
+            y = getattr(self, f"y_{split}")
+            if y is not None:
+                y = as_labels(y, f"y_{split}")
+                if len(y) != len(x):
+                    raise ValueError(f"y_{split} has {len(y)} labels for the {len(x)} rows of x")
+                found.append((split, x, y))
+        return found
 
 
 def split(
@@ -127,9 +154,10 @@ def digits() -> Splits:
     """
     with _needs_sklearn():
         from sklearn.datasets import load_digits
-    pixels = load_digits().data  # (1797, 64), 0..16
+    pixels, labels = load_digits(return_X_y=True)  # (1797, 64), 0..16
     train, valid, test = split((pixels >= 8).astype(np.uint8), (1197, 300, 300), rng=0)
-    return Splits("digits", train, valid, test, (8, 8))
+    y = dict(zip(Y_NAMES, split(labels, (1197, 300, 300), rng=0), strict=True))
+    return Splits("digits", train, valid, test, (8, 8), **cast(Any, y))
 
 
 def mnist(
@@ -150,18 +178,22 @@ def mnist(
     _check_binarize(binarize, BINARIZE)
     with _needs_sklearn():
         from sklearn.datasets import fetch_openml
-    x = fetch_openml(
+    found = fetch_openml(
         "mnist_784",
         version=1,
         as_frame=False,
         data_home=data_home,
         # The faster of the two parsers wants pandas, which nothing else here does.
         parser="pandas" if importlib.util.find_spec("pandas") else "liac-arff",
-    ).data
+    )
+    x = found.data
     if x.shape != (70000, 784):
         raise ValueError(f"OpenML's mnist_784 must have shape (70000, 784), got {x.shape}")
-    train, valid, test = split(x, (50000, 10000, 10000), shuffle=False)
-    data = Splits("mnist", train, valid, test, (28, 28))
+    sizes = 50000, 10000, 10000
+    train, valid, test = split(x, sizes, shuffle=False)
+    labels = np.asarray(found.target).astype(np.int64)  # they come as text
+    y = dict(zip(Y_NAMES, split(labels, sizes, shuffle=False), strict=True))
+    data = Splits("mnist", train, valid, test, (28, 28), **cast(Any, y))
     return _binarized(data, binarize, rng)
 
 
@@ -173,6 +205,29 @@ def _needs_sklearn() -> Iterator[None]:
         raise ImportError(
             'this data set comes by scikit-learn, which is missing: pip install "pyarsimple[demo]"'
         ) from error
+
+
+# Labels.
+
+
+def as_labels(y: npt.ArrayLike, name: str = "y") -> Array:
+    """Labels, whole numbers or text, as an array (N,); numbers that came as floats become int64.
+
+    Raises
+    ------
+    ValueError
+        If they are anything else.
+    """
+    y = np.asarray(y)
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim != 1 or y.dtype.kind not in "biufUSO":
+        raise ValueError(f"{name} must hold labels of shape (N,), got {y.dtype} {y.shape}")
+    if y.dtype.kind != "f":
+        return y
+    whole = np.isfinite(y) & (y == np.rint(y)) & (np.abs(y) < 2**53)
+    if not whole.all():
+        raise ValueError(f"{name} must hold labels, whole numbers or text, got {y[~whole][0]}")
+    return y.astype(np.int64)
 
 
 # Pixels to bits.
@@ -218,11 +273,14 @@ def _are_pixels(x: Array) -> bool:
 # Files.
 
 
-def load_file(path: PathLike, *, binarize: str = "auto", rng: Any = None) -> Splits:
+def load_file(
+    path: PathLike, *, binarize: str = "auto", label: int | str | None = None, rng: Any = None
+) -> Splits:
     """Load data from a file, by its suffix.
 
     ======================  ==========================================================
-    .npz                    arrays named train, valid, test, or a single one, x
+    .npz                    arrays named train, valid, test (or x_train, ...), or a single one, x;
+                            with labels y_train, y_valid, y_test, or y
     .npy                    one array, mapped into memory and read when it is used
     .csv, .csv.gz           numbers with commas between them; a first line of names is skipped
     .amat, .amat.gz         numbers with white space between them
@@ -238,6 +296,9 @@ def load_file(path: PathLike, *, binarize: str = "auto", rng: Any = None) -> Spl
     binarize : {"auto", "threshold", "sample", "none"}
         What becomes of pixels 0..255, as in `mnist`. "auto" is "threshold" for MNIST's own files
         and "none" for the others, which are left as they are.
+    label : int or str, optional
+        The column that holds labels, which is taken out of the rows: its number from 0 (-1 is the
+        last), or its name if the file has a first line of names.
     rng : None, int, SeedSequence, BitGenerator or Generator
         For "sample", as in SPEC 7.
 
@@ -267,6 +328,7 @@ def load_file(path: PathLike, *, binarize: str = "auto", rng: Any = None) -> Spl
         else:
             arrays = _read_numpy(path)
         data = replace(_as_splits(path.name, arrays), names=names)
+        data = data if label is None else _take_labels(data, label)
         return data if binarize == "none" else _binarized(data, binarize, rng)
 
 
@@ -316,12 +378,15 @@ def _read_numpy(path: Path) -> dict[str, Array]:
         if not start.startswith(b"PK"):
             raise ValueError(f"it is not of NumPy's format: it begins with {start!r}")
         with np.load(file, allow_pickle=False) as loaded:
-            if "train" in loaded.files:
-                splits = ("train", "valid", "test")
-                return {name: loaded[name] for name in splits if name in loaded.files}
-            if "x" in loaded.files:
-                return {"train": loaded["x"]}
-            raise ValueError(f"it must hold an array 'train' or 'x', got {loaded.files}")
+            names = {name: name for name in (*SPLITS, *Y_NAMES)}
+            if "x_train" in loaded.files:
+                names |= {name: f"x_{name}" for name in SPLITS}
+            elif "train" not in loaded.files and "x" in loaded.files:
+                names = {"train": "x", "y_train": "y"}
+            found = {new: loaded[name] for new, name in names.items() if name in loaded.files}
+            if "train" not in found:
+                raise ValueError(f"it must hold an array 'train' or 'x', got {loaded.files}")
+            return found
 
 
 def _open(path: Path) -> BinaryIO:
@@ -402,8 +467,10 @@ def _read_idx(path: Path) -> dict[str, Array]:
 def _as_splits(name: str, arrays: dict[str, Array]) -> Splits:
     """Check the arrays, make rows of images, and put them together."""
     image_shape = arrays["train"].shape[1:] if arrays["train"].ndim == 3 else None
-    rows = {}
+    rows = {name: y for name, y in arrays.items() if name in Y_NAMES}
     for split, x in arrays.items():
+        if split in Y_NAMES:
+            continue
         if x.dtype.kind not in "biuf":
             raise ValueError(f"{split} must hold numbers, got dtype {x.dtype}")
         if x.ndim not in {2, 3}:
@@ -416,3 +483,25 @@ def _as_splits(name: str, arrays: dict[str, Array]) -> Splits:
             raise ValueError(f"{split} must have rows and columns, got shape {x.shape}")
         rows[split] = x.reshape(len(x), -1)
     return Splits(name, **cast(Any, rows), image_shape=cast(Any, image_shape))
+
+
+def _take_labels(data: Splits, label: int | str) -> Splits:
+    """The data with one column made labels."""
+    column = label
+    if isinstance(label, str):
+        if data.names is None or label not in data.names:
+            listed = "no names" if data.names is None else f"the names {', '.join(data.names)}"
+            raise ValueError(f"label must name a column, got {label!r}, but the file has {listed}")
+        column = data.names.index(label)
+    assert isinstance(column, int)
+    if not -data.n_dims <= column < data.n_dims or data.n_dims == 1:
+        raise ValueError(
+            f"label must be one of the {data.n_dims} columns, and leave others, got {label!r}"
+        )
+    column %= data.n_dims
+    names = data.names and tuple(n for k, n in enumerate(data.names) if k != column)
+    parts: dict[str, Any] = {}
+    for split, x in data.items():
+        parts[split] = np.delete(x, column, axis=1)
+        parts[f"y_{split}"] = as_labels(x[:, column], f"the column of labels in {split}")
+    return replace(data, names=names, image_shape=None, **parts)

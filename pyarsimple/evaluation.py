@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyarsimple.autoregressive import AutoregressiveModel
+from pyarsimple.density import Density
 
 
 def _mean_and_error(values: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -47,14 +47,14 @@ def _score(log_prob: npt.NDArray[np.float64], n_dims: int) -> Score:
     return Score(nll, error, nll / n_dims / math.log(2), len(log_prob))
 
 
-def _log_prob(model: AutoregressiveModel, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _log_prob(model: Density, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
     log_prob = model.log_prob(x)
     if not len(log_prob):
         raise ValueError("x has no rows: the mean over no rows is not defined")
     return log_prob
 
 
-def evaluate(model: AutoregressiveModel, x: npt.ArrayLike) -> Score:
+def evaluate(model: Density, x: npt.ArrayLike) -> Score:
     """Score the rows of x (N, D) under a model.
 
     Raises
@@ -114,7 +114,7 @@ class Comparison:
         return "\n".join(lines)
 
 
-def compare(models: Mapping[str, AutoregressiveModel], x: npt.ArrayLike) -> Comparison:
+def compare(models: Mapping[str, Density], x: npt.ArrayLike) -> Comparison:
     """Score the same rows under several models, with paired differences.
 
     Parameters
@@ -130,7 +130,7 @@ def compare(models: Mapping[str, AutoregressiveModel], x: npt.ArrayLike) -> Comp
         If there is no model or no row, or x is not what the models take.
     """
     if not isinstance(models, Mapping) or not all(
-        isinstance(model, AutoregressiveModel) for model in models.values()
+        isinstance(model, Density) for model in models.values()
     ):
         raise TypeError(f"models must be a mapping of names to models, got {models!r:.200}")
     if not models:

@@ -336,6 +336,77 @@ def _outline(ax: Axes, image: Array) -> None:
         ax.hlines(horizontal[:, 0], horizontal[:, 1] - 1, horizontal[:, 1], **line)
 
 
+def completions(
+    x: npt.ArrayLike,
+    observed: npt.ArrayLike,
+    completed: npt.ArrayLike,
+    image_shape: Sequence[int],
+) -> Figure:
+    """Images with missing parts: the data, what was seen of them, and completions, in rows.
+
+    What was seen is black, what was drawn is blue.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, D)
+        Numbers in [0, 1]; NaN where there are no data.
+    observed : array_like of bool, shape (D,) or (N, D)
+        Which pixels were seen.
+    completed : array_like, shape (n_samples, N, D)
+        As the ``samples`` of ``model.impute``.
+    image_shape : (height, width)
+        Their product is D.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    data = check_images(x, image_shape, "x")
+    seen = np.broadcast_to(
+        np.asarray(observed, bool), (len(data), data[0].size if len(data) else 0)
+    )
+    drawn = np.asarray(completed)
+    if not len(data) or drawn.ndim != 3 or drawn.shape[1:] != seen.shape or not len(drawn):
+        raise ValueError(
+            "completed must have shape (n_samples, N, D) with at least one sample and one row, as "
+            f"x (N, D) = {np.shape(x)} has, got {drawn.shape}"
+        )
+    n = len(drawn)
+    drawn = drawn.transpose(1, 0, 2).reshape(-1, *image_shape)  # row by row
+    masks = seen.reshape(data.shape)
+    partial = np.where(masks, data, np.nan)
+    panels = {
+        "data": _coloured(data, np.ones_like(masks), 1),
+        "seen": _coloured(partial, masks, 1),
+        "completions": _coloured(drawn, np.repeat(masks, n, axis=0), n),
+    }
+    widths = [canvas.shape[1] for canvas in panels.values()]
+    pixel = max(3, 70 // image_shape[1]) / DPI  # inches
+    height = panels["data"].shape[0] * pixel + 0.35
+    figure = new_figure(max(3.2, sum(widths) * pixel + 0.3), height)
+    axes = figure.subplots(1, 3, width_ratios=widths)
+    for ax, (title, canvas) in zip(axes, panels.items(), strict=True):
+        ax.set_axis_off()
+        ax.imshow(canvas, interpolation="nearest")
+        ax.set_title(title, fontsize=10, color=INK)
+    return figure
+
+
+#: Red, green and blue, in [0, 1], of what was seen, what was drawn, a hole, and the background.
+_SEEN, _DRAWN = np.array([0.07, 0.07, 0.07]), np.array([0.0, 0.447, 0.698])
+_HOLE, _BACKGROUND = np.array([0.80, 0.89, 0.96]), np.array([0.85, 0.87, 0.895])
+
+
+def _coloured(images: Array, seen: Array, columns: int) -> Array:
+    """A grid (height, width, 3) of images, in colours by where each number comes from."""
+    shade = np.clip(images, 0, 1)[..., np.newaxis]
+    ink = np.where(seen[..., np.newaxis], _SEEN, _DRAWN)
+    pixels = np.where(np.isnan(shade), _HOLE, 1 - shade * (1 - ink))
+    canvas = np.stack([tile(pixels[..., k], columns) for k in range(3)], axis=-1)
+    result: Array = np.where(np.isnan(canvas), _BACKGROUND, canvas)
+    return result
+
+
 def dependency_matrix(dependencies: npt.ArrayLike, *, title: str = "") -> Figure:
     """Which variable depends on which: filled at row i, column j where x_j reaches x_i.
 

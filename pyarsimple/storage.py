@@ -6,8 +6,9 @@ A file is an uncompressed zip archive of
                    "library_version": ..., "arrays": [the names below], "content": {...}}
     NAME.npy       an array of numbers for each name, little-endian, in C order
 
-and the content of a model is its class's name and its settings, order and degrees included. The
-same model gives the same bytes, whenever and wherever it is saved.
+and the content of a model is its class's name and its settings, order and degrees included; of a
+model that is made of others (a mixture) theirs too, under "parts", and part k's arrays are called
+parts/k/NAME. The same model gives the same bytes, whenever and wherever it is saved.
 
 A file is not to be trusted: nothing in it is unpickled, and nothing that it declares is believed
 before it was held against the size of the file. What is wrong with it, it is refused with a
@@ -38,7 +39,7 @@ import numpy.typing as npt
 from pyarsimple.config import version
 
 if TYPE_CHECKING:
-    from pyarsimple.autoregressive import AutoregressiveModel
+    from pyarsimple.density import Density
 
 Array = npt.NDArray[Any]
 PathLike = str | os.PathLike[str]
@@ -52,6 +53,8 @@ FOREIGN = "not a file of pyarsimple's"
 
 #: Letters, digits and underscores, in parts that ".", "/" or "-" divide: no path leads anywhere.
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:[./-][A-Za-z0-9_]+)*")
+#: Of an array of part k of a model.
+_OF_PART = re.compile(r"parts/(0|[1-9]\d{0,6})/(.+)")
 #: The head of an .npy member as NumPy writes it for numbers. NumPy then reads it, but never text
 #: that does not look like this: its reader of foreign text is more generous than is needed here.
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
@@ -366,31 +369,56 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, declared: Decla
 # Models.
 
 
-def save_model(model: AutoregressiveModel, path: PathLike) -> None:
+def _by_part(arrays: dict[str, Any], n: int) -> list[dict[str, Any]]:
+    """Those of each of n parts, by the names that the part gives them."""
+    parts: list[dict[str, Any]] = [{} for _ in range(n)]
+    for name, array in arrays.items():
+        match = _OF_PART.fullmatch(name)
+        if match is None or int(match[1]) >= n:
+            raise ValueError(f"its array {short(name)} belongs to none of its {n} parts")
+        parts[int(match[1])][match[2]] = array
+    return parts
+
+
+def save_model(model: Density, path: PathLike) -> None:
     """Write a model: its class's name, its settings and its parameters, whatever their values.
 
     Raises
     ------
     ValueError
         If the file could not be read again: for a class that is not in
-        ``pyarsimple.models.MODELS``, or parameters that were given another shape or dtype.
+        ``pyarsimple.models.MODELS`` or ``MIXTURES``, or parameters that were given another shape or
+        dtype.
     OSError
         If it cannot be written; a file that was there is as it was.
     """
-    from pyarsimple.models import MODELS
+    content, arrays = _describe(model)
+    write_file(path, "model", content, arrays)
 
-    if MODELS.get(model.name) is not type(model):
+
+def _describe(model: Density) -> tuple[dict[str, Any], dict[str, Array]]:
+    """What a file says of a model, and its arrays; of what it is made of, too."""
+    from pyarsimple.models import MIXTURES, MODELS
+
+    if (MODELS | MIXTURES).get(model.name) is not type(model):
         raise ValueError(
             f"{type(model).__name__} cannot be saved: pyarsimple.models.MODELS[{model.name!r}] is "
             "another class or missing, so load would not find it; register it there"
         )
     config = model.config()
-    declared = {name: Declared(p.shape, p.dtype, 0) for name, p in model.params.items()}
-    _check_params(declared, type(model).param_shapes(**config), config["dtype"])
-    write_file(path, "model", {"class": model.name, "config": config}, model.params)
+    content: dict[str, Any] = {"class": model.name, "config": config}
+    if model.name not in MIXTURES:
+        declared = {name: Declared(p.shape, p.dtype, 0) for name, p in model.params.items()}
+        _check_params(declared, MODELS[model.name].param_shapes(**config), config["dtype"])
+        return content, model.params
+    arrays: dict[str, Array] = {}
+    described = [_describe(part) for part in model.parts()]
+    for k, (_, of_part) in enumerate(described):
+        arrays |= {f"parts/{k}/{name}": p for name, p in of_part.items()}
+    return content | {"parts": [of_part for of_part, _ in described]}, arrays
 
 
-def load(path: PathLike) -> AutoregressiveModel:
+def load(path: PathLike) -> Density:
     """Read a model that ``model.save(path)`` wrote.
 
     Parameters
@@ -411,33 +439,60 @@ def load(path: PathLike) -> AutoregressiveModel:
     """
     content, arrays = read_file(path, "model", _check_model)
     with _refusing(path):
-        cls, config = _class_and_config(content)
-        model = cls(**config, rng=0)
-        if json.dumps(model.config(), sort_keys=True) != json.dumps(config, sort_keys=True):
-            raise ValueError(
-                f"the settings of its model are {short(config)}, which save would have written as "
-                f"{short(model.config())}"
-            )
+        return _make(content, arrays)
+
+
+def _make(content: dict[str, Any], arrays: dict[str, Array]) -> Density:
+    """The model that `_describe` described; `_check_model` has passed it."""
+    from pyarsimple.models import MIXTURES, MODELS
+
+    name, config = content["class"], _settings(content)
+    model: Density
+    if name in MIXTURES:
+        of_parts = _by_part(arrays, len(content["parts"]))
+        parts = [_make(*part) for part in zip(content["parts"], of_parts, strict=True)]
+        model = MIXTURES[name].from_parts(parts, **config)
+    else:
+        model = MODELS[name](**config, rng=0)
+    if json.dumps(model.config(), sort_keys=True) != json.dumps(config, sort_keys=True):
+        raise ValueError(
+            f"the settings of its model are {short(config)}, which save would have written as "
+            f"{short(model.config())}"
+        )
     model.params = {name: arrays[name] for name in model.params}
     return model
 
 
-def _class_and_config(content: dict[str, Any]) -> tuple[type[AutoregressiveModel], dict[str, Any]]:
-    """The class and its settings, if their names are right."""
-    from pyarsimple.models import MODELS
+#: Settings that the first files did not have, and what they meant by that.
+_ADDED_SETTINGS: dict[str, Any] = {"conditional": {"name": "bernoulli"}, "context": 0}
+
+
+def _settings(content: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a model, if its name and theirs are right."""
+    from pyarsimple.models import MIXTURES, MODELS
 
     name, config = content.get("class"), content.get("config")
-    if not isinstance(name, str) or name not in MODELS:
-        raise ValueError(f"its model is {short(name)}, must be one of {', '.join(MODELS)}")
-    wanted = set(inspect.signature(MODELS[name]).parameters) - {"rng"}
+    if not isinstance(name, str) or name not in MODELS | MIXTURES:
+        raise ValueError(
+            f"its model is {short(name)}, must be one of {', '.join(MODELS | MIXTURES)}"
+        )
+    make: Any = MIXTURES[name].from_parts if name in MIXTURES else MODELS[name]
+    wanted = set(inspect.signature(make).parameters) - {"rng", "parts"}
+    if isinstance(config, dict):  # older files know bits without a context only
+        config = {k: v for k, v in _ADDED_SETTINGS.items() if k in wanted} | config
     if not isinstance(config, dict) or set(config) != wanted:
         raise ValueError(f"its 'config' must have the keys {sorted(wanted)}, got {short(config)}")
-    return MODELS[name], config
+    return config
 
 
 def _check_model(content: dict[str, Any], declared: dict[str, Declared]) -> None:
     """Hold the settings against the arrays that are there, before anything is made from them."""
-    cls, config = _class_and_config(content)
+    from pyarsimple.models import MIXTURES, MODELS
+
+    config = _settings(content)
+    if content["class"] in MIXTURES:
+        _check_parts(content, declared)
+        return
     if config["dtype"] not in ("float64", "float32"):
         raise ValueError(f"its dtype must be float64 or float32, got {short(config['dtype'])}")
     n_dims, order = config["n_dims"], config["order"]
@@ -446,7 +501,16 @@ def _check_model(content: dict[str, Any], declared: dict[str, Declared]) -> None
             f"its 'order' must list all of its n_dims = {short(n_dims)} variables, got "
             f"{short(order)}"
         )
-    _check_params(declared, cls.param_shapes(**config), config["dtype"])
+    _check_params(declared, MODELS[content["class"]].param_shapes(**config), config["dtype"])
+
+
+def _check_parts(content: dict[str, Any], declared: dict[str, Declared]) -> None:
+    """Hold each part against its arrays; there must be no others."""
+    parts = content.get("parts")
+    if not isinstance(parts, list) or not parts or not all(isinstance(p, dict) for p in parts):
+        raise ValueError(f"its 'parts' must list at least one model, got {short(parts)}")
+    for part, of_part in zip(parts, _by_part(declared, len(parts)), strict=True):
+        _check_model(part, of_part)
 
 
 def _check_params(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -17,14 +18,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import storage
 from pyarsimple._validation import check_number, check_size
-from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, row_blocks
+from pyarsimple.autoregressive import (
+    Array,
+    AutoregressiveModel,
+    Params,
+    check_weight,
+    is_bias,
+    row_blocks,
+)
+from pyarsimple.conditionals import Bernoulli
 from pyarsimple.optimizers import (
     LBFGS,
     Optimizer,
@@ -118,6 +127,37 @@ class History:
         return plots.learning_curves({"": self})
 
 
+class _Rows(NamedTuple):
+    """Rows of data, and what belongs to each of them."""
+
+    x: Array
+    context: Array | None = None  # what the model's ``context=`` takes, a row each
+    weight: Array | None = None  # (N,), mean 1 over the rows that count
+
+    def counting(self) -> npt.NDArray[np.intp]:
+        """The rows that count: those whose weight is not 0."""
+        return np.arange(len(self.x)) if self.weight is None else np.flatnonzero(self.weight)
+
+    def take(self, rows: Any) -> _Rows:
+        """Some of the rows, by a slice or by their numbers."""
+        return _Rows(*(None if a is None else a[rows] for a in self))  # type: ignore[arg-type]
+
+    def keywords(self) -> dict[str, Array]:
+        """For a loss: what there is, so that a model which overrides it need not know the rest."""
+        belongings = {"context": self.context, "weight": self.weight}
+        return {name: a for name, a in belongings.items() if a is not None}
+
+    def nll(self, model: AutoregressiveModel) -> float:
+        """The mean of the model's ``validation_nll`` over the rows that count, in nats."""
+        nll = model.validation_nll(self.x, self.context)
+        return float(np.average(nll, weights=self.weight))
+
+    def name(self) -> str:
+        """Shapes and checksums of the first rows, to tell these data from others."""
+        parts = [f"{part} {_data_name(a)}" for part, a in self._asdict().items() if a is not None]
+        return ", ".join(parts).removeprefix("x ")
+
+
 def _copy(params: Params) -> Params:
     return {name: p.copy() for name, p in params.items()}
 
@@ -202,14 +242,14 @@ class _Run:
     best_nll: float = math.inf
     history: History = field(default_factory=History)
 
-    def evaluate(self, x_valid: Array) -> float:
+    def evaluate(self, valid: _Rows) -> float:
         """Validation loss of the averaged parameters, or else of the live ones."""
         if self.average is None:
-            return float(-self.model.log_prob(x_valid).mean())
+            return valid.nll(self.model)
         live = _copy(self.model.params)
         _write(self.model.params, self.average)
         try:
-            return float(-self.model.log_prob(x_valid).mean())
+            return valid.nll(self.model)
         finally:
             _write(self.model.params, live)
 
@@ -303,7 +343,7 @@ def _add_l2(run: _Run, grads: Params, l2: float) -> float:
     """Add the gradient of l2/2 * (sum of squared free weights) and return that penalty."""
     penalty = 0.0
     for name, p in run.model.params.items():
-        if l2 and p.ndim > 1:
+        if l2 and p.ndim > 1 and not is_bias(name):
             weights = np.where(run.masks[name], p, 0) if name in run.masks else p
             grads[name] = grads[name] + l2 * weights
             penalty += 0.5 * l2 * float(np.square(weights).sum())
@@ -319,17 +359,22 @@ def _update_average(run: _Run, decay: float) -> None:
         mean += (1 - d) * (run.model.params[name] - mean)
 
 
-def _epoch_of_batches(run: _Run, x_train: Array, settings: _Settings) -> tuple[float, float]:
+def _epoch_of_batches(run: _Run, train: _Rows, settings: _Settings) -> tuple[float, float]:
     """One pass over the rows in a new random order; mean training loss and last learning rate."""
     model, optimizer = run.model, run.optimizer
     assert isinstance(optimizer, Optimizer)
-    n, done = len(x_train), run.history.n_epochs
-    rows = run.rng.permutation(n)
+    rows = run.rng.permutation(train.counting())
+    n, done = len(rows), run.history.n_epochs
     total, factor = 0.0, 1.0
     for start in range(0, n, settings.batch_size):
         some = rows[start : start + settings.batch_size]
-        batch = model.conditional.check(x_train[some], model.n_dims, "x_train", rows=some)
-        loss, grads = model.training_loss_and_grads(batch, run.rng)
+        batch = train.take(some)
+        x = model.conditional.check(batch.x, model.n_dims, "x_train", rows=some)
+        loss, grads = model.training_loss_and_grads(x, run.rng, **batch.keywords())
+        if batch.weight is not None:  # a batch counts by its weight, as the epoch adds it up
+            share = float(batch.weight.mean())
+            loss *= share
+            grads = {name: g * g.dtype.type(share) for name, g in grads.items()}
         if not math.isfinite(loss):
             return loss, optimizer.learning_rate * factor
         _add_l2(run, grads, settings.l2)
@@ -339,17 +384,18 @@ def _epoch_of_batches(run: _Run, x_train: Array, settings: _Settings) -> tuple[f
         optimizer.update(model.params, grads, factor=factor)
         if settings.decay is not None:
             _update_average(run, settings.decay)
-        total += loss * len(batch)
+        total += loss * len(x)
     return total / n, optimizer.learning_rate * factor
 
 
-def _epoch_of_lbfgs(run: _Run, x_train: Array, settings: _Settings) -> tuple[float, bool]:
+def _epoch_of_lbfgs(run: _Run, train: _Rows, settings: _Settings) -> tuple[float, bool]:
     """Some iterations of L-BFGS on all rows; mean loss, and whether it has converged."""
     from scipy.optimize import minimize
 
     model, optimizer = run.model, run.optimizer
     assert isinstance(optimizer, LBFGS)
-    n, nll = len(x_train), math.nan
+    counting, nll = train.counting(), math.nan
+    n = len(counting)
 
     free = {
         name: run.masks.get(name, np.ones(p.shape, np.bool_)) for name, p in model.params.items()
@@ -368,8 +414,10 @@ def _epoch_of_lbfgs(run: _Run, x_train: Array, settings: _Settings) -> tuple[flo
         unpack(theta)
         nll, mean = 0.0, {name: np.zeros_like(p) for name, p in model.params.items()}
         for rows in row_blocks(n, model._bytes_per_row()):
-            loss, grads = model.nll_and_grads(x_train[rows])
-            share = (rows.stop - rows.start) / n
+            # A slice of an array without weights is a view of it: nothing is copied.
+            block = train.take(rows if n == len(train.x) else counting[rows])
+            loss, grads = model.nll_and_grads(block.x, **block.keywords())
+            share = (len(block.x) if block.weight is None else float(block.weight.sum())) / n
             nll += share * loss
             for name, g in grads.items():
                 mean[name] += share * g
@@ -402,6 +450,27 @@ def _check_values(x: Array, model: AutoregressiveModel, name: str) -> None:
         model.conditional.check(x[rows], model.n_dims, name, rows=range(rows.start, rows.stop))
 
 
+def _with_belongings(
+    model: AutoregressiveModel,
+    x: Array,
+    context: npt.ArrayLike | None,
+    weight: npt.ArrayLike | None,
+    prefix: str = "",
+) -> _Rows:
+    """The rows with their contexts and weights, one of each a row."""
+    features = model._check_context(context, len(x))
+    if features is not None and len(features) != len(x):
+        raise ValueError(
+            f"{prefix}context must have a row for each of the {len(x)} rows of data, got 1"
+        )
+    # Labels stay labels, for the model makes features of them, a batch at a time.
+    y = features if isinstance(model.context, int) else np.atleast_1d(np.asarray(context))
+    if weight is None:
+        return _Rows(x, y)
+    w = check_weight(weight, len(x), f"{prefix}weight")
+    return _Rows(x, y, w / w[w > 0].mean())
+
+
 def _bar(progress: bool | str, max_epochs: int, done: int) -> Any:
     """A progress bar by tqdm, or None."""
     if progress is False:
@@ -422,6 +491,10 @@ def fit(
     x_train: npt.ArrayLike,
     x_valid: npt.ArrayLike | None = None,
     *,
+    context: npt.ArrayLike | None = None,
+    valid_context: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
+    valid_weight: npt.ArrayLike | None = None,
     optimizer: str | Optimizer | LBFGS = "adam",
     batch_size: int = 100,
     max_epochs: int = 100,
@@ -447,6 +520,11 @@ def fit(
         Its parameters are changed in place.
     x_train, x_valid : array_like of bits, shape (N, D)
         Of ``x_train`` only a batch at a time is read, so it may be a memory map larger than memory.
+    context, valid_context : array_like, shape (N, C) or (N,), optional
+        Of a model with a ``context``: the features or class labels of each row.
+    weight, valid_weight : array_like, shape (N,), optional
+        How much each row counts in the loss: a weight of 2 is as good as the row twice, and one of
+        0 as none. Weights are relative to their mean.
     optimizer : {"adam", "sgd", "adagrad", "lbfgs"} or instance from `pyarsimple.optimizers`
         Starts with an empty memory; an instance is left as it was.
     batch_size : int
@@ -464,7 +542,7 @@ def fit(
         Decay in (0, 1) of an exponential average of the parameters, such as 0.999, which is then
         what is validated and kept.
     rng : None, int, SeedSequence, BitGenerator or Generator
-        For the order of the rows and for dropout, as in SPEC 7.
+        For the order of the rows, and for dropout or masks that are drawn, as in SPEC 7.
     progress : bool or str
         Show a bar (needs tqdm), with the string as its title.
     checkpoint : path, optional
@@ -500,6 +578,8 @@ def fit(
     if x_valid is not None:
         x_valid = _check_data(x_valid, model, "x_valid")
         _check_values(x_valid, model, "x_valid")
+    elif valid_context is not None or valid_weight is not None:
+        raise ValueError("valid_context and valid_weight belong to x_valid, which was not given")
     max_epochs = check_size(max_epochs, "max_epochs", minimum=0)
     if patience is not None:
         patience = check_size(patience, "patience")
@@ -516,6 +596,11 @@ def fit(
     if isinstance(optimizer, LBFGS):
         _check_lbfgs(model, settings, schedule)
 
+    train = _with_belongings(model, x_train, context, weight)
+    valid = None
+    if x_valid is not None:
+        valid = _with_belongings(model, x_valid, valid_context, valid_weight, "valid_")
+
     run = _Run(
         model=model,
         optimizer=optimizer,
@@ -524,26 +609,57 @@ def fit(
         best=_copy(model.params),
         masks=model.masks(),
     )
-    identity = _identity(run, settings, x_train, x_valid)
+    identity = _identity(run, settings, train, valid)
     if resume is not None:
         run.restore(resume, identity)
     return _train(
-        run, x_train, x_valid, settings, max_epochs, patience, progress, callbacks,
+        run, train, valid, settings, max_epochs, patience, progress, callbacks,
         None if checkpoint is None else lambda: run.save(checkpoint, identity),
     )  # fmt: skip
 
 
-def _identity(
-    run: _Run, settings: _Settings, x_train: Array, x_valid: Array | None
-) -> dict[str, str]:
+def train_model(
+    model: AutoregressiveModel,
+    x_train: npt.ArrayLike,
+    x_valid: npt.ArrayLike | None = None,
+    *,
+    weight: npt.ArrayLike | None = None,
+    rng: Any = None,
+    **settings: Any,
+) -> History | None:
+    """Fit a model in the way that it has: by its own ``fit``, in closed form, or else by `fit`.
+
+    Models of other variables than bits begin with ``initialize_from(x_train)``. Closed form leaves
+    out validation rows, and settings of None.
+
+    Returns
+    -------
+    History or None
+        None of what has no epochs.
+    """
+    closed_form = getattr(model, "fit", None)
+    if closed_form is None:
+        if not isinstance(model.conditional, Bernoulli):
+            model.initialize_from(x_train)
+        return fit(model, x_train, x_valid, weight=weight, rng=rng, **settings)
+    settings = {name: v for name, v in settings.items() if v is not None}
+    if weight is not None:
+        settings["weight"] = weight
+    if "rng" in inspect.signature(closed_form).parameters:
+        settings["rng"] = rng
+    closed_form(x_train, **settings)
+    return None
+
+
+def _identity(run: _Run, settings: _Settings, train: _Rows, valid: _Rows | None) -> dict[str, str]:
     """What must be the same for a checkpoint to be continued, as text that an error can quote."""
     config = json.dumps(run.model.config(), sort_keys=True).encode()
     return {
         "model": f"{run.model!r} ({hashlib.sha256(config).hexdigest()[:12]})",
         "optimizer": repr(run.optimizer),
         **{name: _name_of(value) for name, value in vars(settings).items()},
-        "x_train": _data_name(x_train),
-        "x_valid": "None" if x_valid is None else _data_name(x_valid),
+        "x_train": train.name(),
+        "x_valid": "None" if valid is None else valid.name(),
     }
 
 
@@ -566,8 +682,8 @@ def _name_of(value: Any) -> str:
 def _check_lbfgs(model: AutoregressiveModel, settings: _Settings, schedule: object) -> None:
     if model.is_stochastic:
         raise ValueError(
-            "optimizer 'lbfgs' needs a loss that is not random, but the model has dropout; make "
-            "the model with dropout=0, or use 'adam'"
+            "optimizer 'lbfgs' needs a loss that is not random, but the model's is (dropout, or "
+            "masks that are drawn); make it with dropout=0 and for one order, or use 'adam'"
         )
     for name, value in (
         ("schedule", schedule),
@@ -579,19 +695,19 @@ def _check_lbfgs(model: AutoregressiveModel, settings: _Settings, schedule: obje
 
 
 def _epoch(
-    run: _Run, x_train: Array, x_valid: Array | None, settings: _Settings
+    run: _Run, train: _Rows, valid: _Rows | None, settings: _Settings
 ) -> tuple[float, float | None, float, bool]:
     """Losses, learning rate and whether training has converged, after an epoch; all is finite."""
     converged = False
     with np.errstate(over="ignore", invalid="ignore"):  # divergence has an error of its own
         if isinstance(run.optimizer, LBFGS):
-            train_nll, converged = _epoch_of_lbfgs(run, x_train, settings)
+            train_nll, converged = _epoch_of_lbfgs(run, train, settings)
             rate = run.optimizer.learning_rate
         else:
-            train_nll, rate = _epoch_of_batches(run, x_train, settings)
-        valid_nll = run.evaluate(x_valid) if x_valid is not None else None
+            train_nll, rate = _epoch_of_batches(run, train, settings)
+        valid_nll = run.evaluate(valid) if valid is not None else None
         # The epoch's last step had no loss yet to tell whether it went too far.
-        last_nll = run.evaluate(x_train[: settings.batch_size])
+        last_nll = run.evaluate(train.take(train.counting()[: settings.batch_size]))
     if not all(math.isfinite(nll or 0.0) for nll in (train_nll, valid_nll, last_nll)):
         run.history.stopped = "diverged"
         raise DivergenceError(_divergence(run, rate), run.history)
@@ -600,8 +716,8 @@ def _epoch(
 
 def _train(
     run: _Run,
-    x_train: Array,
-    x_valid: Array | None,
+    train: _Rows,
+    valid: _Rows | None,
     settings: _Settings,
     max_epochs: int,
     patience: int | None,
@@ -619,7 +735,7 @@ def _train(
             history.stopped = _why_stop(run, max_epochs, patience)
             if history.stopped:
                 break
-            train_nll, valid_nll, rate, converged = _epoch(run, x_train, x_valid, settings)
+            train_nll, valid_nll, rate, converged = _epoch(run, train, valid, settings)
             with _ctrl_c_waits():
                 run.end_epoch(train_nll, valid_nll, rate, elapsed + time.perf_counter() - started)
                 history.stopped = "converged" if converged else ""

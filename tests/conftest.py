@@ -42,6 +42,12 @@ def model(request):
     return registry.make(request.param)
 
 
+@pytest.fixture(params=registry.bit_cases())
+def bits_model(request):
+    """Every configuration for bits without a context."""
+    return registry.make(request.param)
+
+
 @pytest.fixture(params=registry.representatives())
 def typical(request):
     """One configuration of each class: for what does not depend on the configuration."""

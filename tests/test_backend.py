@@ -389,7 +389,7 @@ def test_the_stubs_are_those_of_the_kernels():
         for node in stub.body
         if isinstance(node, ast.FunctionDef)
     }
-    internal = {"made_sources"}
+    internal = {"made_degrees", "nade_offsets"}
     built = {
         name: list(inspect.signature(function).parameters)
         for name, function in vars(kernels).items()

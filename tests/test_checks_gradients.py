@@ -8,6 +8,7 @@ import pytest
 
 import pyarsimple as pa
 from pyarsimple import checks
+from pyarsimple.checks import mistakes, models
 from pyarsimple.conditionals import sigmoid, softplus
 
 ORDER = [2, 0, 1, 5, 3, 4]  # two 3-cycles: not its own inverse
@@ -354,10 +355,15 @@ def test_answers_of_the_wrong_form(answer, message):
         checks.check_gradients(lambda p: answer, {"W": np.ones(2)})
 
 
-@pytest.mark.parametrize("params", [None, {}, [1.0]])
-def test_params_of_the_wrong_form(params):
-    with pytest.raises(TypeError, match="params must be a dict"):
+@pytest.mark.parametrize(
+    ("params", "got"),
+    [(None, "NoneType"), ({}, "an empty one"), (np.ones(3), "ndarray"),
+     ([np.ones((90, 90)), 1.0], r"list of 2; name them: dict\(zip\(names, params\)\)")],
+)  # fmt: skip
+def test_params_of_the_wrong_form(params, got):
+    with pytest.raises(TypeError, match=f"params must be a dict.*got {got}$") as caught:
         checks.check_gradients(lambda p: (0.0, {}), params)
+    assert len(str(caught.value)) < 160
 
 
 def test_parameters_that_are_not_finite():
@@ -827,6 +833,41 @@ def test_known_mistakes_refuses_unknown_families():
         checks.known_mistakes("rnn", {}, bits())
 
 
+@pytest.mark.parametrize("name", ["fvsbn", "nade", "nade-relu", "made", "made-direct"])
+def test_every_known_mistake_is_recognised_by_its_name(name):
+    model, x = MODELS[name](), bits()
+    p = checks.generic_params(model.params)
+    hints = models.gradient_problem(model, p, x)
+    _, right = hints.pop("loss_and_grads")(p)
+    for suspect in hints["suspects"]:
+        wrong = {k: g for k, g in suspect.grads.items()
+                 if not np.allclose(g, right[k], rtol=1e-6, atol=1e-9)}  # fmt: skip
+        if not wrong:  # the slope of this very activation is no mistake
+            assert suspect.kind in ("slope", "slope-twice")
+            continue
+        report = checks.check_gradients(
+            lambda q, g=right | wrong: (nll(model, q, x)[0], g), **hints, max_entries=30
+        )
+        assert set(wrong) == {k for k, a in report.arrays.items() if a.verdict == "WRONG"}
+        assert suspect.kind in report.kinds, (suspect.text, report)
+        assert not {"unknown", "factor"} & set(report.kinds), (suspect.text, report)
+
+
+@pytest.mark.parametrize("family", mistakes.MISTAKES)
+def test_the_catalogue_without_a_mistake_is_right(family):
+    model, x = MODELS[family](), bits()
+    p = checks.generic_params(model.params)
+    masks = model.masks() if family == "made" else None
+    with models.parameters(model, p):
+        _, cache = model.forward(x)
+        u = np.random.default_rng(0).normal(size=x.shape)
+        right = model.backward(u, cache)
+    hidden = getattr(model, "hidden", "")
+    code = mistakes._Family(family, p, x, np.array(ORDER), hidden, masks or {})
+    for k, g in code.grads(u, "").items():
+        np.testing.assert_allclose(g, right[k], rtol=1e-9, atol=1e-12)
+
+
 def _sum_of_outputs(p):
     x = bits()
     h = np.tanh(x @ p["W"])
@@ -841,9 +882,24 @@ def test_a_plain_sum_as_loss_is_warned_of():
     report = checks.check_gradients(_sum_of_outputs, p)
     assert report, report
     (warning,) = [w for w in report.warnings if "plain sum" in w]
-    assert "the gradient of b is the same number" in warning
+    assert "the gradient of V, b is the same for every output" in warning
     right = checks.check_gradients(Nade(bits()), point(NADE_SHAPES))
     assert not [w for w in right.warnings if "plain sum" in w]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_plain_sum_is_warned_of_without_a_bias_too(turned):
+    p = point({"W": (D, H), "V": (H, D)})
+
+    def f(q, weights=1.0):
+        loss, grads = _sum_of_outputs({"W": q["W"], "V": q["V"].T if turned else q["V"], "b": 0})
+        return loss, {"W": grads["W"], "V": grads["V"].T if turned else grads["V"]}
+
+    q = {"W": p["W"], "V": p["V"].T.copy() if turned else p["V"]}
+    report = checks.check_gradients(f, q)
+    assert report, report
+    (warning,) = [w for w in report.warnings if "plain sum" in w]
+    assert "the gradient of V is the same for every output" in warning
 
 
 def test_gradients_of_no_parameter_are_named():
@@ -928,6 +984,146 @@ def test_an_output_bias_is_not_accused_of_a_missing_derivative():
     u = np.random.default_rng(0).normal(size=(N, D))
     cause = checks.explain("b", u.sum(axis=0) * factors, u.sum(axis=0), upstream=u)
     assert cause.kind == "unknown"
+
+
+class Recurrent:
+    """A recurrent network whose backward pass can be called by itself; with mistakes."""
+
+    def __init__(self, x, bug=""):
+        self.x, self.bug = x, bug
+
+    def forward(self, p):
+        h, z, steps = np.zeros((len(self.x), H)), np.empty(self.x.shape), []
+        for t in range(D):
+            z[:, t] = h @ p["V"] + p["b"]
+            before, h = h, sigmoid(np.outer(self.x[:, t], p["W"]) + h @ p["U"] + p["c"])
+            steps.append((before, h))
+        return z, (steps, p)
+
+    def backward(self, d, cache):
+        steps, p = cache
+        if self.bug == "ones":
+            d = np.ones_like(d)
+        g = {k: np.zeros_like(v) for k, v in p.items()}
+        d_h = np.zeros((len(self.x), H))
+        for t, (before, h) in reversed(list(enumerate(steps))):
+            d_a = d_h * h * (1 - h)
+            parts = {"W": self.x[:, t] @ d_a, "c": d_a.sum(axis=0), "U": before.T @ d_a,
+                     "V": before.T @ d[:, t], "b": d[:, t].sum()}  # fmt: skip
+            for k, part in parts.items():
+                kept = {"overwritten": t > 0, "last use": t == D - 2}.get(self.bug)
+                if kept is None or k in "Vb":
+                    g[k] = g[k] + part
+                elif self.bug == "overwritten" or kept:
+                    g[k] = part
+            d_h = (0 if self.bug == "cut off" else d_a @ p["U"].T) + np.outer(d[:, t], p["V"])
+            if self.bug == "output 3" and t == 3:
+                d_h = d_h - np.outer(d[:, t], p["V"])
+        return g
+
+    def nll_and_grads(self, p):
+        z, cache = self.forward(p)
+        loss = softplus((1 - 2 * self.x) * z).sum(axis=1).mean()
+        return loss, self.backward((sigmoid(z) - self.x) / len(self.x), cache)
+
+
+@pytest.mark.parametrize(
+    ("bug", "kind", "words"),
+    [
+        ("", None, ""),
+        ("overwritten", "last-step", "right for output 1 alone"),
+        ("last use", "last-step", "only output 5 gives it a gradient"),
+        ("cut off", "last-step", "right for output 1 alone"),
+        ("ones", "upstream", "the same for any upstream gradient"),
+        ("output 3", "one-row", "the contribution of variable 3 is left out"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_check_backward_can_tell_of_a_shared_weight(bug, kind, words, seed):
+    code, p = Recurrent(bits(seed=seed), bug), point(RNN_SHAPES, seed)
+    report = checks.check_backward(code.forward, code.backward, p)
+    assert bool(report) is (not bug), report
+    assert bug == "" or (report.kinds[0] == kind and words in report.causes[0].text), report
+    assert "unknown" not in report.kinds
+
+
+def test_what_the_plain_check_can_tell_of_a_shared_weight():
+    p = point(RNN_SHAPES)
+    few = bits(2)  # fewer rows than hidden units: one step can give a rank of 2 at most
+    report = checks.check_gradients(Recurrent(few, "last use").nll_and_grads, p, x=few)
+    causes = {c.array: c for c in report.causes}
+    assert causes["U"].kind == "last-step"
+    assert "its rank is 2, that of the right one " in causes["U"].text
+    assert "unknown" not in report.kinds
+    for n in (2, N):
+        x = bits(n)
+        report = checks.check_gradients(Recurrent(x, "ones").nll_and_grads, p)
+        assert set(report.kinds) == {"upstream"}, report
+        assert f"{n * D}, a whole number: upstream is ignored" in str(report).replace("\n  ", " ")
+        assert checks.check_gradients(Recurrent(x).nll_and_grads, p)
+    report = checks.check_gradients(Recurrent(bits(), "cut off").nll_and_grads, p)
+    assert set(report.kinds) == {"unknown"}
+    assert "check_backward can tell more" in report.causes[0].text
+
+
+def test_products_of_sums_and_sums_over_too_much():
+    rng = np.random.default_rng(0)
+    x, u = rng.normal(size=(2, 9, 5))
+
+    def f(p, bug):
+        dW, db = x.T @ u, u.sum(axis=0)
+        if bug == "product":
+            dW = np.outer(x.sum(axis=0), u.sum(axis=0))
+        if bug == "sum":
+            db = np.full(5, u.sum())
+        if bug == "mean":
+            db = np.full(5, u.sum(axis=0).mean())
+        if bug == "ones":
+            db = np.full(5, 9.0)
+        return np.sum(u * (x @ p["W"] + p["b"])), {"W": dW, "b": db}
+
+    p = point({"W": (5, 5), "b": (5,)})
+    for bug, kind in {"product": "product-of-sums", "sum": "summed", "mean": "summed",
+                      "ones": "upstream"}.items():  # fmt: skip
+        assert checks.check_gradients(lambda q, b=bug: f(q, b), p, x=x).kinds == [kind]
+    assert checks.check_gradients(lambda q: f(q, ""), p, x=x)
+
+
+def test_a_single_number_has_no_factor_of_its_own():
+    def f(p, r):
+        return np.sum(p["t"] ** 3) + 2.7 * p["s"], {"t": r * 3 * p["t"] ** 2, "s": 0.7 * 2.7}
+
+    p = {"t": np.array([0.3, -0.5, 0.7]), "s": np.array(0.4)}
+    assert checks.check_gradients(lambda q: f(q, 1), p).kinds == ["unknown"]
+    report = checks.check_gradients(lambda q: f(q, 0.7), p)  # but it may have that of the others
+    assert report.kinds == ["factor"]
+    assert report.causes[0].text.startswith("t, s: ")
+
+
+def test_one_entry_is_not_called_a_row():
+    report = checks.check_gradients(Nade(bits(), "one entry"), point(NADE_SHAPES))
+    assert "only the entry [1, 2] is wrong" in report.causes[0].text
+
+
+@pytest.mark.parametrize("most", [0, 30, 400])
+def test_the_search_for_a_cause_is_bounded_and_says_so(most):
+    calls = 0
+
+    def spoil(dV):
+        nonlocal calls
+        calls += 1
+        dV[13] = 0
+
+    code, p = nade_in_v()
+    right = checks.check_gradients(code, p, max_entries=30)
+    assert right
+    bad, _ = nade_in_v(spoil)
+    report = checks.check_gradients(bad, p, max_entries=30, max_follow_up=most)
+    assert not report
+    assert calls < 30 * 12 + 250 + most  # entries and directions, then what was allowed
+    cut = [w for w in report.warnings if "cut short" in w]
+    assert bool(cut) is (most < 400), report
+    assert most < 400 or report.kinds == ["one-row"]
 
 
 class Rnn:

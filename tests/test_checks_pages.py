@@ -1,5 +1,6 @@
 """The pages on checking: every block runs, and prints what the page says that it prints."""
 
+import ast
 import contextlib
 import io
 import re
@@ -64,3 +65,31 @@ def test_every_block_prints_what_stands_below_it(page):
     for code, expected, line in blocks(text):
         printed = run("\n" * line + code, namespace, page)
         assert agrees(printed, expected or ""), f"{page}, line {line}: it prints\n{printed}"
+
+
+def kinds(path):
+    """The kinds of cause that a file of the checks can report, as its source names them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Cause", "Mistake"):
+            found |= words(node.args[:1])
+        elts = getattr(getattr(node, "value", None), "elts", [])
+        if isinstance(node, ast.Return) and len(elts) == 3 and path.stem in ("causes", "backward"):
+            found |= words(elts[:1])  # kind, text, equation
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "readings":
+            found |= words(node.value.keys)
+    return found
+
+
+def words(nodes):
+    values = [c.value for n in nodes for c in ast.walk(n) if isinstance(c, ast.Constant)]
+    return {v for v in values if isinstance(v, str) and re.fullmatch("[a-z][a-zN0-9D-]+", v)}
+
+
+def test_every_kind_of_cause_stands_on_a_page():
+    folder = DOCS.parent / "pyarsimple" / "checks"
+    reported = {kind for path in folder.glob("*.py") for kind in kinds(path)}
+    assert {"columns", "float32-inside", "random-gradient", "not-finite"} <= reported
+    assert len(reported) > 50
+    told = set(re.findall(r"`([\w-]+)`", "".join((DOCS / page).read_text() for page in PAGES)))
+    assert reported <= told, reported - told

@@ -23,7 +23,7 @@ def results(model, x):
     return {
         "log_prob": model.log_prob(x),
         "log_conditionals": model.log_conditionals(x),
-        "conditionals": model.conditionals(x),
+        **properties._arrays("conditionals", model.conditionals(x)),
     }, {
         "samples": model.sample(len(x), rng=5),
         "completions": model.sample(len(x), rng=5, given=x, observed=observed),
@@ -47,10 +47,15 @@ def test_chunks_make_no_difference(model, monkeypatch):
         monkeypatch.setattr(autoregressive, "MEMORY_LIMIT", limit)
         scores_now, samples_now = results(model, x)
         for name, value in scores_now.items():
-            tolerance = properties.rounding(model, 1e-14, 1e-6)
+            tolerance = properties.rounding(model, 1e-13, 1e-6)
             properties.close(value, scores[name], tolerance, name)
         for name, value in samples_now.items():
-            properties.same_bits(value, samples[name], name)
+            if registry.is_discrete(model):
+                properties.same_bits(value, samples[name], name)
+            else:  # reals show how the products of the NumPy side were rounded
+                properties.close(
+                    value, samples[name], properties.rounding(model, 1e-12, 1e-4), name
+                )
 
 
 def test_the_rows_are_really_split(typical, monkeypatch):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import pyarsimple
-from pyarsimple import cli, datasets, evaluation, optimizers, reports, storage, twins
+from pyarsimple import cli, datasets, evaluation, optimizers, orders, reports, storage, twins
 from pyarsimple.cli import main
 from pyarsimple.models import MODELS
 from pyarsimple.training import History
@@ -161,6 +161,15 @@ MISTAKES = {
     "train --model nade --activation tanh --data bits.npz --out x": "--activation must be one of",
     "train --model made --dropout 1 --data bits.npz --out x": "--dropout must be",
     "train --model nade --momentum .9 --data bits.npz --out x": "--momentum has no meaning",
+    "train --model nade --order sorted --data bits.npz --out x": "needs one of natural, reverse,",
+    "train --model nade --order spiral --image-shape 3x5 --data bits.npz --out x": (
+        "--image-shape must be (height, width) with a product of 16 for the order 'spiral', got (3,"
+    ),
+    "train --model nade --order none.npy --data bits.npz --out x": "none.npy': No such file",
+    "train --model nade --order wide.npy --data bits.npz --out x": "--order must be None or a perm",
+    "train --model made --masks 4 --data bits.npz --out x": "--masks has no meaning for made",
+    "train --model order-agnostic-made --masks 1 --data bits.npz --out x": "at least 2, got '1'",
+    "train --model made --redraw both --data bits.npz --out x": "--redraw has no meaning for made",
     "train --model nade --learning-rate -1 --data bits.npz --out x": "--learning-rate must be",
     "train --model nade --average 2 --data bits.npz --out x": "--average must be",
     "train --model nade --max-epochs 0 --data bits.npz --out x": "at least 1",
@@ -266,6 +275,10 @@ def test_a_mistake_in_a_process_of_its_own(files):
         ("nade", "--hidden 5 --activation relu --dropout 0.2 --order reverse --average 0.9"),
         ("made", "--hidden 7 6 --activation tanh --direct --degrees random --order random"),
         ("made", "--hidden --dtype float32 --schedule cosine --max-grad-norm 1"),
+        ("untied-nade", "--hidden 5 --activation relu --order random --l2 1e-3"),
+        ("orderless-nade", "--hidden 7 6 --activation tanh --order random --average 0.9"),
+        ("order-agnostic-made", "--hidden 7 --masks 3 --redraw degrees --direct --order tree"),
+        ("order-agnostic-made", "--hidden 7 6 --order hilbert --image-shape 2x8"),
         ("nade", "--schedule inverse:20 --optimizer adagrad --patience 0 --threads 1"),
     ],
 )
@@ -319,6 +332,7 @@ def test_train_passes_every_setting_on(files, tmp_path, monkeypatch):
     assert config.pop("order") != list(range(D))
     assert config == {
         "n_dims": D, "n_hidden": 5, "hidden": "relu", "dropout": 0.25, "dtype": "float32",
+        "conditional": {"name": "bernoulli"}, "context": 0,
     }  # fmt: skip
     assert len(seen["x_train"]) == 120
     assert len(seen["x_valid"]) == 40
@@ -353,10 +367,52 @@ def test_the_seed_decides_everything(files, tmp_path):
 def test_model_and_order_have_seeds_of_their_own():
     line = "train --model fvsbn --order random --data x.npy --out x"
     args = cli.make_parser().parse_args(line.split())
-    base, other, turned = (cli.make_model(args, D, seeds) for seeds in ((1, 2), (3, 2), (1, 4)))
+    x = np.zeros((1, D))
+    base, other, turned = (cli.make_model(args, x, seeds) for seeds in ((1, 2), (3, 2), (1, 4)))
     np.testing.assert_array_equal(base.order, other.order)
     assert not np.array_equal(base.params["W"], other.params["W"])
     assert not np.array_equal(base.order, turned.order)
+
+
+@pytest.mark.parametrize("name", orders.NAMES)
+@pytest.mark.parametrize("shape", [None, "2x8"])
+def test_orders_have_names(name, shape, files):
+    line = f"train --model fvsbn --data bits.npz --out x --order {name}"
+    args = cli.make_parser().parse_args(
+        [*line.split(), *((shape and ["--image-shape", shape]) or [])]
+    )
+    with np.load(files / "bits.npz") as data:
+        x = data["train"]
+    made = cli.make_model(args, x, (1, 2), image_shape=None).order
+    image_shape = (2, 8) if shape else (4, 4)
+    wanted = orders.make(name, D, image_shape=image_shape, x=x, rng=2)
+    assert made.tolist() == wanted.tolist()
+    if shape is None:  # the data's own shape comes before a square
+        made = cli.make_model(args, x, (1, 2), image_shape=(8, 2)).order
+        assert made.tolist() == orders.make(name, D, image_shape=(8, 2), x=x, rng=2).tolist()
+
+
+def test_an_order_is_read_from_a_file(files, tmp_path):
+    order = np.roll(np.arange(D), 5)
+    np.save(tmp_path / "order.npy", order)
+    line = f"train --model fvsbn --data bits.npz --order {tmp_path / 'order.npy'} {SMALL}"
+    line = line.replace("--hidden 6 ", "")
+    assert run(files, f"{line} --out {tmp_path / 'run'}") == 0
+    assert pyarsimple.load(tmp_path / "run" / "model.npz").order.tolist() == order.tolist()
+
+
+def test_an_order_from_data_knows_which_columns_are_classes():
+    """Of real columns by correlation, of classes by counting, as the conditional says."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.integers(0, 3, 400), rng.normal(size=400), rng.random(400) < 0.3])
+    x[:, 1] += (x[:, 0] == 1) * 4  # a class in the middle: no correlation shows it
+    x[:, 2] = x[:, 2] != (x[:, 0] == 2)
+    line = "train --model nade --data x.npy --out x --order tree "
+    line += "--conditional categorical:3,gaussian,bernoulli"
+    args = cli.make_parser().parse_args(line.split())
+    made = cli.make_model(args, x, (1, 2)).order
+    assert made.tolist() == orders.by_tree(x, discrete=[True, False, True]).tolist()
+    assert made.tolist() != orders.by_tree(x).tolist()
 
 
 @pytest.mark.parametrize("limit", [None, 0])
@@ -457,6 +513,7 @@ def test_resumed_equals_uninterrupted(options, files, tmp_path):
         ("--data only.npy", "--data was train 120x16"),
         ("--data other.npz", "--data was train 120x16"),  # of the same shapes
         ("--order reverse", "--order was natural and is reverse now"),
+        ("--image-shape 2x8", "--image-shape was not given and is 2x8 now"),
     ],
 )
 def test_resume_with_other_settings_is_refused(change, says, files, tmp_path, capsys):
@@ -824,3 +881,66 @@ def test_a_new_model_needs_no_change_here(files, tmp_path, monkeypatch):
     out = tmp_path / "run"
     assert run(files, f"train --model other --data bits.npz --out {out} {SMALL}") == 0
     assert type(storage.load(out / "model.npz")).__name__ == "Other"
+
+
+# Other variables than bits.
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory):
+    """Rows of a bit, a class and two reals in units of their own, with their dependences."""
+    rng = np.random.default_rng(0)
+    bit, kind = rng.integers(0, 2, 300), rng.integers(0, 3, 300)
+    size = 50 + 20 * bit + 5 * rng.normal(size=300)
+    x = np.column_stack([bit, kind, size, 0.001 * (size + rng.normal(size=300))])
+    folder = tmp_path_factory.mktemp("wine")
+    np.savez(folder / "wine.npz", train=x[:200], valid=x[200:250], test=x[250:])
+    return folder
+
+
+def test_train_takes_other_variables_than_bits(wine, tmp_path, capsys):
+    out = tmp_path / "run"
+    line = (
+        f"train --model nade --hidden 5 --data wine.npz --out {out} --max-epochs 30 --quiet "
+        "--batch-size 20 "
+        "--conditional bernoulli,categorical:3,gaussian,mixture:2 --standardize"
+    )
+    assert run(wine, line) == 0
+    assert "nats (densities, in the units of the data): train" in capsys.readouterr().out
+    model = pyarsimple.load(out / "model.npz")
+    data = np.load(wine / "wine.npz")
+    z_std = model.conditional.transform.std
+    np.testing.assert_allclose(z_std, [1, 1, *data["train"][:, 2:].std(axis=0)], rtol=1e-12)
+    # Training starts near the independent model, and goes on to the dependences.
+    independent = pyarsimple.FVSBN(4, conditional=model.conditional, rng=0)
+    independent.initialize_from(data["train"])
+    independent.params["W"][...] = 0
+    assert model.log_prob(data["test"]).mean() > independent.log_prob(data["test"]).mean()
+
+    assert run(wine, f"evaluate {out / 'model.npz'} --data wine.npz --split test") == 0
+    assert run(wine, f"sample {out / 'model.npz'} -n 7 --out {tmp_path / 'x.npy'}") == 0
+    samples = np.load(tmp_path / "x.npy")
+    model.conditional.check(samples, 4)
+    capsys.readouterr()
+    assert run(wine, f"info {out / 'model.npz'}") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--conditional", "--conditional"),
+        ("--conditional poisson", "a conditional must be bernoulli"),
+        ("--conditional gaussian,gaussian", "one entry for each of the 4 variables, got 2"),
+        ("--conditional categorical:3", "classes"),
+        ("--standardize", "--standardize has no meaning without real variables"),
+        ("--model independent --conditional gaussian", "--conditional has no meaning for indep"),
+        ("", "bits"),
+    ],
+)
+def test_wrong_variables_are_refused(wine, tmp_path, capsys, options, message):
+    line = f"train --model nade --data wine.npz --out {tmp_path / 'run'} {options}"
+    assert run(wine, line) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -19,7 +19,8 @@ def work(model, x, seed):
     loss, _ = model.training_loss_and_grads(x, rng=seed)
     results = [
         model.log_prob(x),
-        model.conditionals(x),
+        model.log_conditionals(x),
+        model.forward(x)[0],
         model.sample(50, rng=seed),
         *grads.values(),
     ]

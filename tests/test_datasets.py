@@ -80,7 +80,7 @@ def openml(monkeypatch):
 
     def fetch_openml(name, **options):
         asked.append((name, options))
-        return types.SimpleNamespace(data=data)
+        return types.SimpleNamespace(data=data, target=(rows % 10).astype(str))
 
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch_openml)
     return types.SimpleNamespace(data=data, asked=asked)
@@ -294,6 +294,87 @@ def test_images_become_rows_and_are_binarized_on_request(dtype, tmp_path):
     mapped = datasets.load_file(tmp_path / "x.npy").train
     assert isinstance(mapped, np.memmap)
     assert np.array_equal(mapped, PIXELS)
+
+
+# Labels.
+
+
+def test_digits_know_what_they_show():
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    known = {(x >= 8).tobytes(): y for x, y in zip(pixels, labels, strict=True)}
+    for (_, x, y), n in zip(datasets.digits().labelled(), (1197, 300, 300), strict=True):
+        assert len(y) == n
+        assert [known[row.astype(bool).tobytes()] for row in x] == y.tolist()
+
+
+def test_mnist_has_its_labels(openml):
+    for (_, x, y), start in zip(datasets.mnist().labelled(), (0, 50000, 60000), strict=True):
+        assert np.array_equal(y, (start + np.arange(len(x))) % 10)
+
+
+@pytest.mark.parametrize("prefix", ["", "x_"])
+def test_npz_with_labels(prefix, tmp_path):
+    y = np.array(["a", "b", "a", "c"])
+    splits = {f"{prefix}train": BITS, f"{prefix}test": BITS[1:], "y_train": y, "y_test": y[1:]}
+    np.savez(tmp_path / "x.npz", **splits)
+    [(train, x, labels), (test, x_test, labels_test)] = datasets.load_file(
+        tmp_path / "x.npz"
+    ).labelled()
+    assert (train, test) == ("train", "test")
+    assert np.array_equal(x, BITS)
+    assert np.array_equal(x_test, BITS[1:])
+    assert labels.tolist() == y.tolist()
+    assert labels_test.tolist() == y[1:].tolist()
+
+
+def test_npz_of_one_array_with_labels(tmp_path):
+    np.savez(tmp_path / "x.npz", x=BITS, y=np.array([[3.0], [1], [2], [1]]))
+    [(_, _, labels)] = datasets.load_file(tmp_path / "x.npz").labelled()
+    assert labels.tolist() == [3, 1, 2, 1]
+    assert labels.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("y", "reason"),
+    [
+        (np.arange(3), "y_train has 3 labels for the 4 rows"),
+        (np.eye(4), r"y_train must hold labels of shape \(N,\), got float64 \(4, 4\)"),
+        (np.array([0, 1, 0.5, 1]), "whole numbers or text, got 0.5"),
+        (np.array([0, 1, math.nan, 1]), "whole numbers or text, got nan"),
+    ],
+)
+def test_bad_labels_are_an_error_for_those_who_want_labels(y, reason, tmp_path):
+    np.savez(tmp_path / "x.npz", train=BITS, y_train=y)
+    data = datasets.load_file(tmp_path / "x.npz")
+    assert np.array_equal(data.train, BITS)
+    with pytest.raises(ValueError, match=reason):
+        data.labelled()
+
+
+@pytest.mark.parametrize("label", ["kind", 1, -2])
+def test_a_column_of_labels(label, tmp_path):
+    path = write_text(tmp_path / "x.csv", "a,kind,b\n0,7,1\n1,5,1\n1,7,0\n")
+    data = datasets.load_file(path, label=label)
+    assert data.train.tolist() == [[0, 1], [1, 1], [1, 0]]
+    assert data.names == ("a", "b")
+    assert data.labelled()[0][2].tolist() == [7, 5, 7]
+
+
+def test_labels_are_not_binarized(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[3, 200, 10], [9, 0, 255]]))
+    data = datasets.load_file(tmp_path / "x.npy", label=0, binarize="threshold")
+    assert data.train.tolist() == [[1, 0], [0, 1]]
+    assert data.y_train.tolist() == [3, 9]
+
+
+@pytest.mark.parametrize("label", ["kind", 3, -4])
+def test_a_column_that_is_not_there(label, tmp_path):
+    path = write_text(tmp_path / "x.csv", "a,b,c\n0,7,1\n1,5,1\n")
+    assert "label must" in refused(path, label=label)
+    assert "label must" in refused(write_text(tmp_path / "y.csv", "0,7,1\n1,5,1\n"), label="a")
+    assert "leave others" in refused(write_text(tmp_path / "z.csv", "0\n1\n"), label=0)
 
 
 # Bad files.

@@ -2,6 +2,7 @@
 
 import math
 
+import definition
 import numpy as np
 import properties
 import pytest
@@ -9,7 +10,9 @@ import registry
 from hypothesis import given
 
 from pyarsimple import FVSBN, MADE, NADE
+from pyarsimple.autoregressive import is_bias
 from pyarsimple.baselines import IndependentBernoulli
+from pyarsimple.models import OrderlessNADE, UntiedNADE
 
 
 def test_sums_to_one(model):
@@ -41,10 +44,13 @@ def test_one_row_and_no_row(model):
     none = row[:0]
     assert model.log_prob(none).shape == (0,)
     assert model.log_conditionals(none).shape == (0, model.n_dims)
-    assert model.conditionals(none).shape == (0, model.n_dims)
-    assert model.forward(none)[0].shape == (0, model.n_dims)
+    assert model.forward(none)[0].shape == (0, model.n_outputs)
     assert model.log_prob(none).dtype == np.float64
-    assert model.conditionals(none).dtype == model.dtype
+    for name, array in properties._arrays("", model.conditionals(none)).items():
+        assert len(array) == 0, name
+        assert array.dtype == model.dtype, name
+    if registry.is_bits(model):
+        assert model.conditionals(none).shape == (0, model.n_dims)
 
 
 def test_fresh_models_start_near_independent_fair_bits(typical):
@@ -68,12 +74,19 @@ def test_fresh_models_start_near_independent_fair_bits(typical):
                 "A": 0.1 * math.sqrt(2 / 60),
             },
         ),
+        (UntiedNADE(30, 90, rng=0), {"W": 1 / math.sqrt(30), "V": 1 / math.sqrt(90)}),
+        (
+            OrderlessNADE(60, (80, 90), rng=0),
+            {
+                "W1": math.sqrt(1 / 60), "U": 0.3 * math.sqrt(1 / 60), "W2": math.sqrt(2 / 80),
+                "V": 0.1 * math.sqrt(2 / 90),
+            },
+        ),
         (MADE(60, (80,), hidden="tanh", rng=0), {"W1": 1 / math.sqrt(60), "V": 1 / math.sqrt(80)}),
     ],
 )  # fmt: skip
 def test_initial_scales_keep_activations_of_order_one(model, scales):
-    drawn = {name for name, p in model.params.items() if p.ndim == 2}
-    assert set(scales) == drawn
+    assert set(scales) == {name for name in model.params if not is_bias(name)}
     for name, p in model.params.items():
         if name in scales:
             free = p[model.masks().get(name, np.ones(p.shape, bool))]
@@ -88,7 +101,7 @@ def test_initial_parameters_come_from_rng(typical):
 
     for name, p in new(1).items():
         properties.same_bits(new(1)[name], p, name)
-    drawn = [name for name, p in new(1).items() if p.ndim == 2]
+    drawn = [name for name, p in new(1).items() if not is_bias(name) and p.ndim > 1]
     for name in drawn:
         assert (new(2)[name] != new(1)[name]).any()
         assert (new(None)[name] != new(None)[name]).any()
@@ -99,25 +112,57 @@ def test_shapes_are_those_that_are_promised(model):
     shapes = {name: p.shape for name, p in model.params.items()}
     assert shapes == model.param_shapes(**model.config())
     D, settings = model.n_dims, model.config()
-    promised = {"b": (D,)}
+    F, P = _features_and_outputs(settings)
+    assert (model.n_inputs, model.n_outputs) == (F, P)
+    promised = {"b": (P,)}
     if model.name == "fvsbn":
-        promised = {"W": (D, D), "b": (D,)}
+        promised = {"W": (P, F), "b": (P,)}
+    elif model.name == "untied-nade":
+        H = settings["n_hidden"]
+        D = settings["n_dims"]
+        promised = {"W": (D, F, H), "c": (D, H), "V": (P, H), "b": (P,)}
     elif model.name == "nade":
         H = settings["n_hidden"]
-        promised = {"W": (D, H), "c": (H,), "V": (D, H), "b": (D,)}
-    elif model.name == "made":
-        widths, promised = [D, *settings["hidden_sizes"]], {}
+        promised = {"W": (F, H), "c": (H,), "V": (P, H), "b": (P,)}
+    elif model.name in {"made", "order-agnostic-made"}:
+        widths, promised = [F, *settings["hidden_sizes"]], {}
         for k in range(1, len(widths)):
             promised |= {f"W{k}": (widths[k - 1], widths[k]), f"c{k}": (widths[k],)}
-        promised |= {"V": (D, widths[-1]), "b": (D,)}
-        promised |= {"A": (D, D)} if settings["direct"] else {}
+        promised |= {"V": (P, widths[-1]), "b": (P,)}
+        promised |= {"A": (P, F)} if settings["direct"] else {}
+    elif model.name == "markov-chain":
+        promised = {"T": (D, 2 ** min(settings["k"], D - 1))}
+    elif model.name == "chow-liu":
+        promised = {"T": (D, 2)}
+    elif model.name == "bernoulli-mixture":
+        K = settings["n_components"]
+        promised = {"w": (K - 1,), "M": (K, D)}
+    elif model.name == "joint-table":
+        promised = {"T": (2**D - 1,)}
+    elif model.name == "gaussian":
+        promised = {"W": (D, D), "b": (D,), "s": (D,)}
+    elif model.name == "orderless-nade":
+        widths, promised = [F, *settings["hidden_sizes"]], {}
+        for k in range(1, len(widths)):
+            promised |= {f"W{k}": (widths[k - 1], widths[k])}
+            promised |= {"U": (settings["n_dims"], widths[1])} if k == 1 else {}
+            promised |= {f"c{k}": (widths[k],)}
+        promised |= {"V": (P, widths[-1]), "b": (P,)}
     assert list(shapes.items()) == list(promised.items())
+
+
+def _features_and_outputs(settings):
+    """How many there are by the definition; for bits D of each."""
+    y = [0.5, 0.5, 0.5] if isinstance(settings.get("context"), int) else [0]
+    x = [0] * settings["n_dims"] + y
+    return len(definition.inputs(settings, x)), len(definition.owners(settings))
 
 
 def test_params_are_live(typical):
     x = registry.rows(typical)
     before = typical.log_prob(x)
-    typical.params["b"][0] += 1
+    for p in typical.params.values():
+        p += 1
     assert (typical.log_prob(x) != before).all()
 
 
@@ -128,6 +173,7 @@ def test_config_makes_the_model_again(model):
     for name, p in model.params.items():
         again.params[name][...] = p
     x = registry.rows(model)
+    again = registry.given_context(again)
     properties.same_bits(again.log_prob(x), model.log_prob(x), "log_prob")
 
 
@@ -136,11 +182,24 @@ def test_config_makes_the_model_again(model):
     [
         ("independent", 5),
         ("fvsbn", 6 * 5 // 2 + 6),
+        ("untied", 4 * 5 * 4 // 2 + 2 * 5 * 4 + 5),
         ("nade", 2 * 5 * 4 + 4 + 5),
         ("nade-D1", 2 * 3 + 3 + 1),
         ("made-no-layers", 5 * 4 // 2 + 5),
         # Degrees 1, 1, 2, 2, 3, 3, 4, 4: in 2 (1 + 2 + 3 + 4), out 2 (4 + 3 + 2 + 1).
         ("made", 20 + 8 + 20 + 5),
+        ("markov", 2 * 5 - 1),
+        ("markov-cycle-k2", 1 + 2 + 4 * 4),
+        ("markov-k0", 4),
+        ("markov-k-beyond-D", 2**4 - 1),
+        ("tree-of-chain", 2 * 5 - 1),
+        ("tree-cycle", 2 * 6 - 1),
+        ("forest-cycle-float32", 2 * 5 - 2),
+        ("mixture", 3 * 5 + 3 - 1),
+        ("mixture-K1", 4),
+        ("joint-cycle", 2**5 - 1),
+        ("joint-D1", 1),
+        ("orderless", 2 * 5 * 7 + 7 + 7 * 6 + 6 + 6 * 5 + 5),
     ],
 )
 def test_free_parameters_are_counted(case, n):

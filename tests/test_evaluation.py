@@ -129,7 +129,7 @@ def test_one_model_alone():
 
 def test_every_class_can_be_compared():
     models = {
-        name: cls(4, rng=0) for name, cls in registry.MODELS.items()
+        name: cls(4, rng=0) for name, cls in registry.BITS.items()
     }  # of one size, 500 hidden units and all
     x = registry.rows(models["nade"])
     comparison = compare(models, x)

@@ -2,10 +2,14 @@
 
 ``tests/answers/NAME/`` holds answers to each exercise, written as students write them: ``right_*``
 must get full marks, ``slow_*`` is right and told that it costs too much, ``wrong_*`` must be
-rejected with the cause that stands in its first line.
+rejected with the cause that stands in its first line. ``mistakes.txt`` has many more wrong ones, as
+changes to the lines of ``right_plain.py``, each with a name and the cause that must be told; - is
+for a mistake that nobody could name, and for which no cause must be told.
 """
 
 import re
+import textwrap
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +36,8 @@ from pyarsimple.exercises import (
 from pyarsimple.exercises.answers import Answer
 from pyarsimple.exercises.counting import Counted, count
 from pyarsimple.exercises.grader import grade_here, read_template, seed_of
-from pyarsimple.exercises.stages import cause_of
 from pyarsimple.exercises.texts import name_in, solution_of
+from pyarsimple.exercises.traces import cause_of
 
 ANSWERS = Path(__file__).parent / "answers"
 EXERCISES = list(ladder().values())
@@ -54,6 +58,32 @@ def grade(path, seed=0):
     exercise = ladder()[name_in(source)]
     assert exercise.name == path.parent.name
     return grade_here(exercise, str(path), source, seed)
+
+
+def mistakes():
+    """Exercise, wrong answer and cause, from each mistakes.txt."""
+    found = []
+    for path in sorted(ANSWERS.glob("*/mistakes.txt")):
+        right = (path.parent / "right_plain.py").read_text()
+        for block in f"\n{path.read_text()}".split("\n== ")[1:]:
+            head, _, changes = block.partition("\n")
+            name, _, cause = head.partition(": ")
+            wrong = changed(right, changes)
+            found.append(
+                pytest.param(path.parent.name, wrong, cause, id=f"{path.parent.name}/{name}")
+            )
+    return found
+
+
+def changed(text, changes):
+    """A text with lines replaced: - is what goes, + what comes, two blanks what stays."""
+    for hunk in changes.strip("\n").split("\n...\n"):
+        lines = hunk.split("\n")
+        old = "".join(f"{line[2:]}\n" for line in lines if line[0] in " -")
+        new = "".join(f"{line[2:]}\n" for line in lines if line[0] in " +")
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text if "import numpy" in text else f"import numpy as np\n{text}"
 
 
 def cause_in(path):
@@ -92,6 +122,80 @@ def test_wrong_answers_are_told_why(path):
 @answers("wrong")
 def test_the_cause_does_not_depend_on_the_student(path):
     assert cause_in(path) in said(grade(path, seed_of("Geoffrey")))
+
+
+@pytest.mark.parametrize("seed", [0, seed_of("Geoffrey")])
+@pytest.mark.parametrize(("name", "source", "cause"), mistakes())
+def test_mistakes_are_told_and_none_that_was_not_made(name, source, cause, seed):
+    result = grade_here(ladder()[name], "answer.py", source, seed)
+    assert result.state == "wrong", str(result)
+    assert max(map(len, str(result).splitlines())) <= 80
+    if cause == "-":
+        assert not [s.cause for s in result.stages if s.cause], str(result)
+    else:
+        assert cause in said(result), str(result)
+    causes = {s.title: s.cause for s in result.stages if s.status == "WRONG"}
+    for title, told in causes.items():
+        group, _, stage = title.rpartition(": ")
+        values = causes.get(f"{group}: values" if group else "values")
+        if stage in ("dependences", "chi-square", "sums to one", "the V") and values is not None:
+            assert told in (values, "") or values == "", str(result)
+
+
+def test_what_suffers_from_wrong_values_names_no_cause_of_its_own():
+    code = """
+    def nade_logits(x, W, c, V, b, order, hidden, keep):
+        a = np.tile(c, (len(x), 1))
+        logits = np.empty_like(x)
+        for i in order[::-1]:
+            logits[:, i] = 1 / (1 + np.exp(-a)) @ V[i] + b[i]
+            a = a + np.outer(x[:, i], W[i])
+        return logits
+    """
+    result = in_exercise("nade-forward", textwrap.dedent(code))
+    told = {s.title: s.cause for s in result.stages if s.status == "WRONG"}
+    assert told == dict.fromkeys(("values", "dependences"), "order is walked from its end")
+    assert "Likely cause: the same as of values." in str(result)
+    # An answer whose values are wrong in no known way is told what the dependences show, no more.
+    result = in_exercise(
+        "nade-forward", textwrap.dedent(code).replace("+ b[i]", "- 0.3 * b[i] ** 2")
+    )
+    told = {s.title: s.cause for s in result.stages if s.status == "WRONG"}
+    assert told["values"] == ""
+    assert "wrong order" in told["dependences"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "remark", "cause"),
+    [
+        ("fvsbn-backward", "def fvsbn_backward(d, x, o): return d.sum(0), d.T @ x",
+         "the results are in another order", "return (dW, db), in this order"),
+        ("made-backward",
+         "def made_backward(d, layers, W, V, A, hidden, keeps):\n"
+         "    dW = [np.zeros_like(w) for w in W][::-1]\n"
+         "    dc = [np.zeros(w.shape[1]) for w in W][::-1]\n"
+         "    dA = None if A is None else d.T @ layers[0]\n"
+         "    return dW, dc, d.T @ layers[-1], d.sum(0), dA",
+         "the arrays of dW are in reverse", "the first layer must come first"),
+        ("chain-rule", "def all_bits(D): return np.zeros((2 ** D - 1, D), int)",
+         "bits has shape", "axis 0 of bits is one too short"),
+        ("softplus", "def softplus(z): return np.logaddexp(0, z).astype('float16')",
+         "softplus is float16", "work with float64"),
+        ("softplus", "def softplus(z): return [[1.0], [1.0, 2.0]]", "forms no array", "differ"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_form_of_results(name, code, remark, cause):
+    result = in_exercise(name, code)
+    assert remark in said(result), str(result)
+    assert cause in said(result), str(result)
+
+
+def test_an_error_in_one_function_does_not_cascade_into_the_next():
+    code = "def softplus(z): return np.abs(z)\ndef log_sigmoid(z): return -softplus(-z)"
+    result = in_exercise("softplus", code)
+    wrong = {s.title for s in result.stages if s.status == "WRONG"}
+    assert wrong == {"softplus: values", "softplus: extremes"}
+    assert result.score == 10 - 2 - 2
 
 
 @answers("slow")
@@ -369,7 +473,7 @@ def test_solutions_agree_with_definitions(function, solution):
             assert function.close(outcome.got[name], wanted)
 
 
-@pytest.mark.parametrize(
+every_function = pytest.mark.parametrize(
     "function",
     [
         softplus.SOFTPLUS, softplus.LOG_SIGMOID, bernoulli_loss.LOG_P, bernoulli_loss.D_LOGITS,
@@ -380,6 +484,60 @@ def test_solutions_agree_with_definitions(function, solution):
     ],
     ids=lambda function: function.name,
 )  # fmt: skip
+
+
+@every_function
+def test_what_is_fast_is_what_is_right(function):
+    assert function.fast is not None
+    answer = Answer({function.name: function.fast}, "fast.py", seed=3)
+    for outcome in answer.outcomes(function):
+        assert outcome.error is None
+        for key, wanted in outcome.wanted.items():
+            if wanted is not None:
+                assert function.close(outcome.got[key], wanted), key
+
+
+SPOILERS = {
+    "noise": lambda a, rng: a + rng.normal(0, 0.1, a.shape) * np.maximum(1, np.abs(a)),
+    "random": lambda a, rng: rng.normal(size=a.shape),
+    "nonlinear": lambda a, rng: np.sin(3 * a + 1),
+    "mixed": lambda a, rng: rng.permutation(a.ravel()).reshape(a.shape) * 1.1 + 0.01,
+}
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+@pytest.mark.parametrize("seed", range(3))
+@every_function
+def test_what_is_wrong_in_no_known_way_is_told_no_cause(function, spoiler, seed):
+    """Whatever the suspects are, they must not agree with an answer that made another mistake."""
+
+    def spoilt(a, rng):
+        if a is None:
+            return None
+        if isinstance(a, list):
+            return [spoilt(v, rng) for v in a]
+        a = np.asarray(a)
+        wrong = SPOILERS[spoiler](a.astype(float), rng)
+        if np.isin(a, (0, 1)).all():  # bits and masks stay what they are
+            return np.where(rng.random(a.shape) < 0.3, 1 - a, a).astype(a.dtype)
+        return np.round(wrong).astype(a.dtype) if a.dtype.kind in "iu" else wrong
+
+    def answer_of(*case):
+        right = function.quick(*case)
+        rng = np.random.default_rng([seed, zlib.crc32(repr(right).encode())])
+        return (
+            tuple(spoilt(a, rng) for a in right) if isinstance(right, tuple) else spoilt(right, rng)
+        )
+
+    answer = Answer({function.name: answer_of}, "answer.py", seed=seed)
+    with np.errstate(all="ignore"):
+        outcomes = answer.outcomes(function)
+        assert all(outcome.error is None for outcome in outcomes)
+        for name in function.returns:
+            assert cause_of(function, outcomes, name, answer) == ""
+
+
+@every_function
 def test_every_suspect_is_wrong_and_unlike_the_others(function):
     """A suspect that is right accuses nobody; two that agree cannot both be the cause."""
     for cause, suspect in function.suspects.items():

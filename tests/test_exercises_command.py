@@ -4,7 +4,10 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,66 @@ def test_json_is_what_gradescope_reads(exercises, tmp_path):
     assert sum(test["max_score"] for test in results["tests"]) == 10
     assert "operations" in results["tests"][-1]["output"]
     assert not (tmp_path / progress.FILE_NAME).exists()
+
+
+def test_a_slow_answer_is_right_and_told_so(exercises, tmp_path):
+    path = tmp_path / "nade_backward.py"
+    path.write_text((ANSWERS / "nade-backward" / "slow_quadratic.py").read_text())
+    status, out, _ = exercises("grade", path)
+    assert status == 0
+    assert re.search(
+        r"^  cost +slow +operations grow like D\^[12]\..: right, but D\^1 is", out, re.M
+    )
+    assert "D =  64: " in out
+    assert "d_a of one step is that of the step after it plus one term" in re.sub(r"\s+", " ", out)
+    assert "9 of 10 points: right." in out
+    assert known(tmp_path)["nade-backward"]["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["not-there.py"], "cannot read not-there.py"),
+        (["anonymous.py"], "does not say which exercise it answers"),
+        (["anonymous.py", "--exercise", "no-such"], "does not say which exercise it answers"),
+    ],
+)
+def test_gradescope_gets_a_file_for_bad_usage_too(exercises, tmp_path, arguments, message):
+    (tmp_path / "anonymous.py").write_text("x = 1\n")
+    status, out, err = exercises("grade", *arguments, "--json", "--no-record")
+    assert status == 2
+    assert message in err
+    results = json.loads(out)
+    assert results["score"] == 0
+    assert message in results["output"]
+    assert results["output"].startswith("error: ")
+
+
+def test_gradescope_gets_a_file_for_whatever_is_handed_in(exercises, tmp_path):
+    for content in ("", "def softplus(z:\n", "raise SystemExit(0)\n", "\x00"):
+        (tmp_path / "softplus.py").write_text(content)
+        status, out, _ = exercises("grade", "softplus.py", "--json", "--no-record")
+        assert status == 1
+        results = json.loads(out)
+        assert results["score"] == 0
+        assert sum(test["max_score"] for test in results["tests"]) == 10
+        assert {test["status"] for test in results["tests"]} == {"failed"}
+
+
+def test_an_endless_loop_ends_through_the_command_line(tmp_path):
+    path = tmp_path / "order_mixture.py"
+    code = "import time\ndef mixture_over_orders(log_p):\n    while True: time.sleep(0.01)\n"
+    path.write_text(f'EXERCISE = "order-mixture"\n{code}')
+    run = subprocess.run(
+        [sys.executable, "-m", "pyarsimple", "exercises", "grade", str(path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stderr
+    assert "takes more than 8 seconds" in run.stdout  # the limit, with the start under ten
+    assert "while True: time.sleep(0.01)" in run.stdout
+    assert "0 of 10 points: not right yet." in run.stdout
+    assert known(tmp_path)["order-mixture"] == {"state": "wrong", "score": 0}
 
 
 def test_the_seed_of_a_student(exercises, tmp_path, monkeypatch):

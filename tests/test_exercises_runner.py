@@ -11,7 +11,7 @@ import pytest
 
 from pyarsimple.exercises import ladder, runner
 from pyarsimple.exercises.answers import InputRead
-from pyarsimple.exercises.grader import grade_here, seed_of
+from pyarsimple.exercises.grader import grade_here, not_reached, seed_of
 from pyarsimple.exercises.runner import Limits, grade_file
 from pyarsimple.exercises.texts import solution_of
 
@@ -107,6 +107,29 @@ def test_endless_loops_are_ended_and_shown(tmp_path, body):
     assert time.monotonic() - started < 30
     assert stage.remark == "takes more than 1.5 seconds"
     assert any(body.splitlines()[-1].strip() in line or "while" in line for line in stage.example)
+
+
+@pytest.mark.parametrize(
+    ("why", "before", "status"),
+    [("time", "ok", "slow"), ("printing", "ok", "WRONG"), ("time", "WRONG", "WRONG")],
+)
+def test_an_answer_too_slow_to_be_counted_is_slow_and_not_wrong(why, before, status):
+    exercise = ladder()["nade-forward"]
+    stages = not_reached(exercise)
+    for stage in stages:
+        stage.status = "ok"
+    stages[1].status = before
+    stages[-1].status, stages[-1].remark = "WRONG", "takes more than 8 seconds"
+    runner._only_slow(exercise, stages, why)
+    assert stages[-1].status == status
+    assert stages[-1].remark.startswith("right, but" if status == "slow" else "takes more")
+
+
+def test_warnings_of_the_library_are_not_the_answers(tmp_path):
+    code = "import warnings\nwarnings.warn('mine')\n" + function("print('here')\nreturn log_p[0]")
+    printed = graded(tmp_path, code).printed
+    assert printed.startswith("here")
+    assert "Warning" not in printed
 
 
 def test_endless_printing(tmp_path):

@@ -119,9 +119,9 @@ def test_dropout_is_off_when_scoring(case):
     plain = type(model)(**(model.config() | {"dropout": 0.0}))
     for name, p in model.params.items():
         plain.params[name][...] = p
+    plain = registry.given_context(plain)
     x = registry.rows(model)
     assert model.is_stochastic
-    assert not plain.is_stochastic
     properties.same_bits(model.log_prob(x), plain.log_prob(x), "log_prob")
     properties.same_bits(model.sample(20, rng=0), plain.sample(20, rng=0), "samples")
     assert model.nll_and_grads(x)[0] == plain.nll_and_grads(x)[0]
@@ -170,14 +170,17 @@ def test_zero_against_zero_passes_and_something_against_zero_fails():
     assert properties._relative_error(zero, small) == 1
 
 
-def test_the_analytic_sigmoid_is_the_same_one():
+def test_the_analytic_functions_are_the_same_ones():
     from pyarsimple import conditionals
 
-    original = conditionals.sigmoid
     z = np.linspace(-30, 30, 101)
+    originals = {"sigmoid": conditionals.sigmoid, "softplus": conditionals.softplus}
     with properties.analytic() as used:
-        assert len(used.replaced) > 1  # where it is defined, and where hidden units use it
-        for module in used.replaced:
-            assert module.sigmoid is not original
-            np.testing.assert_allclose(module.sigmoid(z), original(z), rtol=1e-14)
-    assert all(module.sigmoid is original for module in used.replaced)
+        names = [name for _, name in used.replaced]
+        for name in originals:
+            assert names.count(name) > 1  # where it is defined, and where models use it
+        for module, name in used.replaced:
+            function = getattr(module, name)
+            assert function is not originals[name]
+            np.testing.assert_allclose(function(z), originals[name](z), rtol=1e-14, atol=3e-16)
+    assert all(getattr(module, name) is originals[name] for module, name in used.replaced)

@@ -90,8 +90,8 @@ def test_what_is_no_array_of_bits_is_refused_by_name(method, bad):
 @pytest.mark.parametrize("bad", BAD)
 def test_every_class_refuses_alike(bad):
     x, error, words = BAD[bad]
-    for name in MODELS:
-        model = MODELS[name](5)
+    for cls in registry.BITS.values():
+        model = cls(5)
         with pytest.raises(error, match=words):
             model.log_prob(x)
         with pytest.raises(error, match=words):
@@ -271,7 +271,7 @@ def test_parameters_may_be_replaced_by_what_fits():
 @pytest.mark.parametrize("bad", [[2, 0], [np.nan, 0], [0.5, 0], [-1, 0]])
 def test_a_state_takes_bits_only(bad):
     state = pyarsimple.NADE(3, 2).start(2)
-    with pytest.raises(ValueError, match="x_i must be bits"):
+    with pytest.raises(ValueError, match="x_i must be an array of bits"):
         state.advance(bad)
     assert state.position == 0
 

@@ -210,7 +210,8 @@ def test_committed_tables_fit_together():
             small["n_hidden"] = 3
         if "hidden_sizes" in small:
             small["hidden_sizes"] = [3] * len(small["hidden_sizes"])
-        likelihoods.make_model(kind, values | {"model": small}, files[name]["n_dims"])
+        x = np.zeros((1, files[name]["n_dims"]), np.uint8)
+        likelihoods.make_model(kind, values | {"model": small}, x)
         likelihoods.make_optimizer(values)
         assert {"batch_size", "l2", "max_epochs", "patience"} & set(values["fit"])
     for row in published["rows"]:

@@ -18,6 +18,7 @@ import properties
 import pytest
 import registry
 from properties import (
+    check_any_order,
     check_backward,
     check_causality,
     check_completion,
@@ -29,7 +30,12 @@ from properties import (
     check_gradients_float32,
     check_inputs,
     check_leaves_alone,
+    check_loss_of_all_orders,
     check_masked,
+    check_members,
+    check_mixture,
+    check_mixture_completion,
+    check_mixture_sampler,
     check_normalised,
     check_precision,
     check_rows_independent,
@@ -42,9 +48,12 @@ from properties import (
 
 from pyarsimple import FVSBN, MADE, NADE, autoregressive, orders
 from pyarsimple.conditionals import Bernoulli, sigmoid
-from pyarsimple.models import fvsbn, made, nade
+from pyarsimple.mixtures import OrderMixture
+from pyarsimple.models import OrderlessNADE, fvsbn, made, nade, orderless_nade, untied_nade
 from pyarsimple.models.made import MADEState
+from pyarsimple.models.made_orders import OrderAgnosticMADE
 from pyarsimple.models.nade import NADEState
+from pyarsimple.models.orderless_nade import OrderlessState
 
 pytestmark = pytest.mark.usefixtures("numpy_side")  # where a Python function can be replaced
 
@@ -98,7 +107,7 @@ def test_every_check_is_seen_to_fail():
 @bug("fvsbn-cycle", check_causality)
 def mask_with_the_diagonal(patch, make):
     """``<=`` where ``<`` was meant: every variable sees itself."""
-    patch(fvsbn, "precedes", lambda q: orders.precedes(q) | np.eye(len(q), dtype=bool))
+    patch(fvsbn, "precedes", lambda q, columns: orders.precedes(q) | np.eye(len(q), dtype=bool))
     return make()
 
 
@@ -106,7 +115,7 @@ def mask_with_the_diagonal(patch, make):
 def mask_without_the_neighbour(patch, make):
     """The diagonal below the main one is masked as well."""
 
-    def two_before(q):
+    def two_before(q, columns):
         position = orders.inverse(q)
         return position[np.newaxis, :] < position[:, np.newaxis] - 1
 
@@ -118,7 +127,7 @@ def mask_without_the_neighbour(patch, make):
 def first_variable_sees_the_last(patch, make):
     """Far from the diagonal, where a test of the diagonal only does not look."""
 
-    def leaky(q):
+    def leaky(q, columns):
         mask = orders.precedes(q)
         mask[q[0], q[-1]] = True
         return mask
@@ -154,8 +163,8 @@ def unit_sees_one_variable_too_many(patch, make):
     """A unit of degree m counts positions from 1 on one side, and from 0 on the other."""
     original = made.make_masks
 
-    def shifted(order, degrees):
-        masks = original(order, degrees)
+    def shifted(order, degrees, columns=None):
+        masks = original(order, degrees, columns)
         masks[0] = orders.inverse(order)[:, np.newaxis] <= degrees[0]
         return masks
 
@@ -167,8 +176,8 @@ def unit_sees_one_variable_too_many(patch, make):
 def unit_feeds_one_variable_too_few(patch, make):
     original = made.make_masks
 
-    def shifted(order, degrees):
-        masks = original(order, degrees)
+    def shifted(order, degrees, columns=None):
+        masks = original(order, degrees, columns)
         masks[-1] = degrees[-1] < orders.inverse(order)[:, np.newaxis]
         return masks
 
@@ -180,8 +189,8 @@ def unit_feeds_one_variable_too_few(patch, make):
 def hidden_layers_linked_the_wrong_way_round(patch, make):
     original = made.make_masks
 
-    def reversed_between(order, degrees):
-        first, _, last = original(order, degrees)
+    def reversed_between(order, degrees, columns=None):
+        first, _, last = original(order, degrees, columns)
         return [first, degrees[0][:, np.newaxis] >= degrees[1], last]
 
     patch(made, "make_masks", reversed_between)
@@ -196,7 +205,7 @@ def wide_made():
 @bug(wide_made, check_full, missed_by=(check_normalised, check_causality))
 def random_degrees_that_cut_paths(patch, make):
     """Independent draws, as in the paper: some degree is missing, and its paths with it."""
-    patch(made, "random_degrees", lambda H, D, rng: np.sort(rng.integers(1, D, H)))
+    patch(made, "random_degrees", lambda H, D, rng, lowest: np.sort(rng.integers(1, D, H)))
     return make()
 
 
@@ -218,7 +227,7 @@ def mask_written_into_the_weights(patch, make):
 def gradient_where_a_mask_is(patch, make):
     """The loss does not depend on it, but an optimiser would move it."""
 
-    def unmasked(d_logits, layers, W, V, A, order, degrees, hidden, keeps):
+    def unmasked(d_logits, layers, W, V, A, order, degrees, hidden, keeps, columns):
         W, V, A = made.mask_weights(W, V, A, order, degrees)
         return made.made_backward(d_logits, layers, W, V, A, hidden, keeps)
 
@@ -230,7 +239,7 @@ def gradient_where_a_mask_is(patch, make):
 def masked_weights_times_zero(patch, make):
     """``W * mask`` is not ``where(mask, W, 0)``: what is masked may be anything, NaN too."""
 
-    def logits(x, W, b, order):
+    def logits(x, W, b, order, columns):
         return x @ (W * orders.precedes(order)).T + b
 
     patch(fvsbn, "fvsbn_logits", logits)
@@ -242,7 +251,6 @@ def masked_weights_times_zero(patch, make):
 
 def inverse_in_the_masks(patch, make):
     patch(orders, "inverse", lambda q: np.asarray(q))
-    patch(made, "inverse", lambda q: np.asarray(q))
     return make()
 
 
@@ -317,25 +325,168 @@ def log_of_the_probability(patch, make):
     return make()
 
 
-class Mixture:
-    """Over orders: averages probabilities, as it must, or logits, as it must not."""
-
-    def __init__(self, average_logits=False):
-        cases = ("nade", "nade-cycle", "made", "made-two-layers-direct")
-        self.models, self.n_dims = [registry.make(case) for case in cases], 5
-        self.average_logits = average_logits
-
-    def log_prob(self, x):
-        if self.average_logits:
-            logits = np.mean([model.forward(x)[0] for model in self.models], axis=0)
-            return Bernoulli().log_p(logits, x).sum(axis=1)
-        return np.log(np.mean([np.exp(model.log_prob(x)) for model in self.models], axis=0))
+# Mixtures over orders.
 
 
-@bug(Mixture, check_normalised)
+@bug(registry.mixture, check_normalised)
 def logits_averaged_over_orders(patch, make):
     """Called a likelihood, and none: the order in which the average would be taken is no order."""
-    return Mixture(average_logits=True)
+
+    def log_prob(self, x, context):
+        logits = self.weights @ np.array([model.forward(x)[0] for model in self.models]).swapaxes(
+            0, 1
+        )
+        return Bernoulli().log_p(logits, x).sum(axis=1)
+
+    patch(OrderMixture, "_log_prob", log_prob)
+    return make()
+
+
+@bug(registry.mixture, check_normalised)
+def log_probabilities_averaged(patch, make):
+    """A geometric mean: below the mixture everywhere, by Jensen, so it sums to less than one."""
+
+    def log_prob(self, x, context):
+        return self.weights @ np.array([model.log_prob(x) for model in self.models])
+
+    patch(OrderMixture, "_log_prob", log_prob)
+    return make()
+
+
+@bug(registry.mixture, check_normalised)
+def weights_that_do_not_sum_to_one(patch, make):
+    mixture = make()
+    mixture.weights = np.array([5.0, 1, 2, 3])
+    return mixture
+
+
+@bug(registry.mixture, check_mixture, missed_by=(check_normalised,))
+def weights_ignored(patch, make):
+    mixture = make()
+    patch(OrderMixture, "_log_prob", lambda self, x, context: np.log(
+        np.mean([np.exp(model.log_prob(x)) for model in self.models], axis=0)
+    ))  # fmt: skip
+    return mixture
+
+
+@bug(registry.mixture, check_mixture, missed_by=(check_normalised,))
+def best_component_taken_for_the_mixture(patch, make):
+    """The order that fits best on the whole is a density, but not this one."""
+
+    def log_prob(self, x, context):
+        return max((model.log_prob(x) for model in self.models), key=np.sum)
+
+    patch(OrderMixture, "_log_prob", log_prob)
+    return make()
+
+
+@bug(registry.mixture, check_mixture_sampler, missed_by=(check_mixture,))
+def component_drawn_without_the_weights(patch, make):
+    original = OrderMixture._weights_given
+
+    def uniform(self, *args):
+        return np.ones_like(original(self, *args)) / len(self.models)
+
+    patch(OrderMixture, "_weights_given", uniform)
+    return make()
+
+
+@bug(registry.mixture, check_mixture_sampler, missed_by=(check_mixture,))
+def samples_in_the_order_of_their_components(patch, make):
+    """Each row is as it should be, and yet they are no independent draws."""
+
+    def sorted_rows(self, n=1, *, rng=None, **given):
+        rng = np.random.default_rng(rng)
+        chosen = np.sort(rng.choice(len(self.models), n, p=self.weights))
+        return np.concatenate([
+            model.sample(int((chosen == k).sum()), rng=rng) for k, model in enumerate(self.models)
+        ])  # fmt: skip
+
+    patch(OrderMixture, "sample", sorted_rows)
+    return make()
+
+
+@bug(registry.with_one_start, check_mixture_completion, missed_by=(check_mixture_sampler,))
+def component_drawn_as_if_nothing_were_known(patch, make):
+    """What was observed says something of the component, too."""
+    patch(OrderMixture, "_weights_given", lambda self, *args: self.weights[np.newaxis])
+    return make()
+
+
+@bug("agnostic-cycle-tanh", check_any_order, missed_by=(check_definition, check_sampler))
+def asked_in_the_inverse_order(patch, make):
+    original = OrderAgnosticMADE.with_order
+
+    def confused(self, order, degrees=None):
+        view = original(self, order, degrees)
+        view.__dict__["_made"] = original(self, orders.inverse(order), degrees)
+        return view
+
+    patch(OrderAgnosticMADE, "with_order", confused)
+    patch(OrderAgnosticMADE, "_forward", lambda self, x, draw=None: (
+        MADE._forward(self.__dict__.get("_made", self), x)
+    ))  # fmt: skip
+    return make()
+
+
+@bug("agnostic-four-masks", check_any_order)
+def parameters_copied_for_each_order(patch, make):
+    """Training the view would train nothing else, and a file would hold each of them."""
+    original = OrderAgnosticMADE.with_order
+
+    def with_copies(self, order, degrees=None):
+        view = original(self, order, degrees)
+        view.__dict__ |= copy.deepcopy({k: v for k, v in vars(self).items() if k == "params"})
+        return view
+
+    patch(OrderAgnosticMADE, "with_order", with_copies)
+    return make()
+
+
+@bug("agnostic-four-masks", check_members, missed_by=(check_definition, check_any_order))
+def set_of_masks_drawn_anew_whenever_asked(patch, make):
+    """What was trained is never seen again."""
+    original = OrderAgnosticMADE.mask_set
+    rng = np.random.default_rng(0)
+
+    def drawn(self, k):
+        return original(self, int(rng.integers(1, 100)) if k else 0)
+
+    patch(OrderAgnosticMADE, "mask_set", drawn)
+    return make()
+
+
+@bug("agnostic-four-masks", check_members, missed_by=(check_masked, check_training_gradients))
+def masks_of_the_own_set_only(patch, make):
+    """Weights that other sets need are held to be masked: no decay, no L-BFGS, not counted."""
+    patch(OrderAgnosticMADE, "masks", MADE.masks)
+    return make()
+
+
+@bug("agnostic-cycle-tanh", check_training_gradients, missed_by=(check_gradients, check_backward))
+def gradient_through_the_own_masks(patch, make):
+    """Drawn for the loss, and forgotten on the way back."""
+
+    def backward(self, d_outputs, cache):
+        return MADE._backward(self, d_outputs, cache[1])
+
+    patch(OrderAgnosticMADE, "_backward", backward)
+    return make()
+
+
+@bug("agnostic-four-masks", check_leaves_alone, missed_by=(check_definition, check_gradients))
+def masks_of_each_batch_written_into_the_weights(patch, make):
+    """After a round of all sets there is nothing left."""
+    original = OrderAgnosticMADE._draw
+
+    def draw(self, n, rng):
+        member, keeps = original(self, n, rng)
+        for name, mask in MADE.masks(member).items():
+            self.params[name] *= mask
+        return member, keeps
+
+    patch(OrderAgnosticMADE, "_draw", draw)
+    return make()
 
 
 @bug("nade-cycle", check_rows_independent)
@@ -504,6 +655,169 @@ def dropout_from_a_seed_of_its_own(patch, make):
     return make()
 
 
+# All orders at once.
+
+
+@bug(
+    "orderless-cycle-tanh", check_loss_of_all_orders,
+    missed_by=(check_training_gradients, check_definition),
+)  # fmt: skip
+def loss_without_its_factor(patch, make):
+    """The sum over what is not known, without D / (D - d + 1): orders' ends count too little."""
+    original = OrderlessNADE._given
+
+    def unscaled(self, *args):
+        *inputs, factor = original(self, *args)
+        return *inputs, (factor > 0).astype(factor.dtype)
+
+    patch(OrderlessNADE, "_given", unscaled)
+    return make()
+
+
+@bug("orderless-cycle-tanh", check_loss_of_all_orders, missed_by=(check_training_gradients,))
+def factor_off_by_one(patch, make):
+    """D / (D - d), d the number of the next variable from 1: one too few are left."""
+    original = OrderlessNADE._given
+
+    def shifted(self, x, known, context):
+        *inputs, factor = original(self, x, known, context)
+        left = self.n_dims - known.sum(axis=1, keepdims=True)
+        return *inputs, (factor * left / np.maximum(left - 1, 1)).astype(factor.dtype)
+
+    patch(OrderlessNADE, "_given", shifted)
+    return make()
+
+
+@bug("orderless-cycle-tanh", check_loss_of_all_orders, missed_by=(check_training_gradients,))
+def split_off_by_one(patch, make):
+    """At least one variable is known: the first one of an order is never learnt."""
+    original = orderless_nade.draw_known
+
+    def one_more(n, n_dims, rng, split):
+        known = original(n, n_dims, rng, split)
+        known[~known.any(axis=1), rng.integers(n_dims)] = True
+        return known
+
+    patch(orderless_nade, "draw_known", one_more)
+    return make()
+
+
+@bug("orderless-one-layer-relu", check_loss_of_all_orders)
+def balanced_without_its_weights(patch, make):
+    """Drawn by another distribution, but weighted as if by the uniform one."""
+    original = orderless_nade.loss_factors
+    patch(orderless_nade, "loss_factors", lambda n_dims, split: original(n_dims, "uniform"))
+    return make()
+
+
+@bug("orderless-H1", check_loss_of_all_orders, missed_by=(check_training_gradients,))
+def one_probability_for_every_row(patch, make):
+    """A fair coin for each variable: the number of known ones is binomial, not uniform."""
+
+    def fair(n, n_dims, rng, split):
+        known = rng.random((n, n_dims)) < 0.5
+        known[np.arange(n), rng.integers(n_dims, size=n)] = False
+        return known
+
+    patch(orderless_nade, "draw_known", fair)
+    return make()
+
+
+@bug(
+    "orderless-cycle-tanh", check_definition,
+    missed_by=(check_normalised, check_sequential, check_causality, check_full),
+)  # fmt: skip
+def mask_not_read(patch, make):
+    """A 0 and an unknown variable look alike: a worse density, but a density."""
+    weights = OrderlessNADE._weights
+
+    def without_mask(self):
+        W, U, *others = weights(self)
+        return W, np.zeros_like(U), *others
+
+    patch(OrderlessNADE, "_weights", without_mask)
+    return make()
+
+
+@bug("orderless-cycle-tanh", check_loss_of_all_orders, missed_by=(check_training_gradients,))
+def values_of_the_unknown_read(patch, make):
+    """The mask is read, but nothing is hidden by it: the network learns to copy."""
+    original = OrderlessNADE._given
+
+    def revealing(self, x, known, context):
+        x, _, mask, factor = original(self, x, known, context)
+        return x, x.copy(), mask, factor
+
+    patch(OrderlessNADE, "_given", revealing)
+    return make()
+
+
+@bug("orderless-cycle-tanh", check_definition, missed_by=(check_normalised, check_gradients))
+def walk_along_the_inverse(patch, make):
+    """Forward and backward alike: a density, in another order than was asked for."""
+    for name in ("orderless_logits", "orderless_backward"):
+        original = getattr(orderless_nade, name)
+
+        def inverted(*args, original=original):
+            *others, order, hidden, columns = args
+            return original(*others, orders.inverse(order), hidden, columns)
+
+        patch(orderless_nade, name, inverted)
+    return make()
+
+
+@bug("orderless-cycle-tanh", check_backward)
+def layers_above_get_the_last_step_only(patch, make):
+    """``=`` where ``+=`` is meant: each step of the walk has its part in every layer."""
+    original = orderless_nade.hidden_layers_backward
+
+    def overwriting(d_h, layers, W, hidden, dW, dc):
+        for k in range(1, len(W)):
+            dW[k][...] = 0
+        return original(d_h, layers, W, hidden, dW, dc)
+
+    patch(orderless_nade, "hidden_layers_backward", overwriting)
+    return make()
+
+
+@bug("orderless-cycle-tanh", check_sequential, missed_by=(check_definition, check_gradients))
+def state_forgets_the_mask(patch, make):
+    original = OrderlessState.__init__
+
+    def forgetful(self, *args):
+        original(self, *args)
+        self.U = np.zeros_like(self.U)
+
+    patch(OrderlessState, "__init__", forgetful)
+    return make()
+
+
+# Networks that are not tied.
+
+
+@bug("untied-cycle", check_definition, missed_by=(check_normalised, check_backward))
+def network_of_the_position(patch, make):
+    """Network k for the k-th variable of the order: W, c and V of another variable."""
+    original = untied_nade.networks
+
+    def by_position(order, columns):
+        return [(k, *rest) for k, (_, *rest) in enumerate(original(order, columns))]
+
+    patch(untied_nade, "networks", by_position)
+    return make()
+
+
+@bug("untied-cycle", check_causality)
+def networks_that_read_themselves(patch, make):
+    original = untied_nade.networks
+
+    def one_more(order, columns):
+        return [(i, np.append(read, i), z) for i, read, z in original(order, columns)]
+
+    patch(untied_nade, "networks", one_more)
+    return make()
+
+
 # Samples.
 
 
@@ -570,9 +884,9 @@ def what_is_given_pasted_on_top(patch, make):
     """Drawn as if nothing were known; then the known values are written over the sample."""
     original = FVSBN._fill_in
 
-    def paste(self, x, n_known, uniforms):
+    def paste(self, x, n_known, uniforms, context):
         first = self.order[:n_known]
-        samples = original(self, x, 0, uniforms)
+        samples = original(self, x, 0, uniforms, context)
         samples[:, first] = x[:, first]
         return samples
 
@@ -652,7 +966,7 @@ def cache_kept_in_the_model(patch, make):
 @bug("fvsbn-cycle", check_inputs, missed_by=(check_definition,))
 def arithmetic_in_the_type_of_the_data(patch, make):
     """1 - 2 x is 255 for an unsigned 1."""
-    patch(FVSBN, "_features", lambda self, x: x)
+    patch(FVSBN, "_features", lambda self, x, context: (x, x))
     return make()
 
 

@@ -6,7 +6,7 @@ import pytest
 import registry
 from hypothesis import given
 
-from pyarsimple import orders
+from pyarsimple import missing, orders
 from pyarsimple.autoregressive import fill_in
 
 
@@ -27,8 +27,8 @@ def test_completions_are_as_frequent_as_they_are_probable(model):
     properties.check_completion(model)
 
 
-def test_each_bit_is_its_uniform_number_below_its_conditional(model):
-    properties.check_uniforms(model)
+def test_each_bit_is_its_uniform_number_below_its_conditional(bits_model):
+    properties.check_uniforms(bits_model)
 
 
 @given(registry.models())
@@ -54,7 +54,7 @@ def test_float32_and_float64_draw_alike():
         model = registry.make(case)
         single = model.sample(500, rng=3)
         double = properties.in_float64(model).sample(500, rng=3)
-        assert (single == double).all(axis=1).mean() > 0.99
+        assert np.isclose(single, double, rtol=1e-4, atol=1e-4).all(axis=1).mean() > 0.99
 
 
 def test_how_many(typical):
@@ -122,11 +122,12 @@ def test_what_is_not_observed_may_be_anything(typical):
         properties.same_bits(marked, before, "given")
 
 
-def test_the_order_that_the_error_recommends_works():
+def test_the_order_that_the_error_recommends_works(monkeypatch):
     model = registry.make("nade-cycle")
     observed = np.array([False, True, False, False, True])
+    monkeypatch.setattr(missing, "MAX_VALUES_EXACT", 3)
     with pytest.raises(ValueError, match="prefix") as caught:
-        model.sample(2, given=np.ones(5), observed=observed)
+        model.sample(2, given=np.ones(5), observed=observed, method="exact")
     assert "orders.observed_first(observed)" in str(caught.value)
     other = registry.make("nade-cycle", order=orders.observed_first(observed))
     samples = other.sample(20, given=np.ones(5), observed=observed, rng=0)
@@ -144,8 +145,7 @@ MASK = [True, False, False, True, False]  # the first two of the order 0, 3, 1, 
         (None, MASK, ValueError, "given and observed go together"),
         (np.ones(5), [1, 0, 0, 1, 0], ValueError, "observed must be a boolean mask"),
         (np.ones(5), MASK[:4], ValueError, "observed must be a boolean mask"),
-        (np.ones(5), [MASK, MASK, MASK], ValueError, "observed must be a boolean mask"),
-        (np.ones(5), [False, True, True, True, True], ValueError, "prefix"),
+        (np.ones(5), [MASK, MASK], ValueError, r"observed must be a boolean mask .* \(3, 5\)"),
         (np.ones(4), MASK, ValueError, r"given must have shape \(5,\) or .*, got \(4,\)"),
         (np.ones((2, 5)), MASK, ValueError, r"given must have shape .* \(3, 5\), got \(2, 5\)"),
         (np.ones((3, 4)), MASK, ValueError, r"given must have shape"),

@@ -32,11 +32,11 @@ from pyarsimple.models import FVSBN, MADE, MODELS, NADE
 def models(draw):
     """Any model of the registry, with any parameters: NaN, infinities and -0.0 too."""
     name = draw(st.sampled_from(sorted(MODELS)))
-    options = draw(registry.RANDOM[name])
-    if "dropout" in inspect.signature(MODELS[name]).parameters:
-        options |= {"dropout": draw(st.floats(0, 1, exclude_max=True))}
     D, dtype = draw(st.integers(1, 5)), draw(st.sampled_from(["float32", "float64"]))
     order = draw(st.permutations(range(D)))
+    options = registry.draw_settings(draw, name, order)
+    if "dropout" in inspect.signature(MODELS[name]).parameters:
+        options |= {"dropout": draw(st.floats(0, 1, exclude_max=True))}
     model = MODELS[name](D, order=order, dtype=dtype, rng=draw(st.integers(0, 9)), **options)
     bits = 32 if dtype == "float32" else 64
     for p in model.params.values():
@@ -89,10 +89,10 @@ def test_models_survive_pickle_and_copy(model):
     assert_same(model, copy.deepcopy(model))
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(registry.BITS))
 def test_a_loaded_model_scores_and_samples_as_the_saved_one(name, path):
     model = MODELS[name](4, order=[1, 2, 3, 0], rng=0)
-    model.params["b"][:] = [0.3, -0.2, 0.1, 0.7]
+    registry.set_biases(model, [0.3, -0.2, 0.1, 0.7])
     model.save(path)
     loaded = pyarsimple.load(path)
     x = model.sample(20, rng=1)
@@ -840,13 +840,25 @@ def test_what_is_wrong_with_the_settings_is_said(config, reason, path):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_settings_too_many_or_too_few_are_refused(name, path):
     model = MODELS[name](2)
-    for extra in ({"rng": 3}, {"self": 1}, {"__class__": "x"}, {"conditional": None}):
+    for extra in ({"rng": 3}, {"self": 1}, {"__class__": "x"}, {"conditionals": None}):
         forge(path, model, config=extra)
         assert "'config' must have the keys" in refused(path)
-    for key in model.config():
+    for key in model.config().keys() - {"conditional", "context"}:
         config = {k: v for k, v in model.config().items() if k != key}
         forge(path, model, header={"content": {"class": name, "config": config}})
         assert "'config' must have the keys" in refused(path)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_file_without_conditional_and_context_holds_bits(name, path):
+    """As the first files were, which knew nothing else."""
+    model = MODELS[name](2, rng=1)
+    config = {k: v for k, v in model.config().items() if k not in ("conditional", "context")}
+    forge(path, model, header={"content": {"class": name, "config": config}})
+    again = storage.load(path)
+    assert again.config() == model.config()
+    x = [[0, 1], [1, 1]]
+    np.testing.assert_array_equal(again.log_prob(x), model.log_prob(x))
 
 
 @pytest.mark.parametrize("key", ["n_dims", "n_hidden"])

@@ -85,7 +85,7 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize(("optimizer", "definition"), STEPS, ids=lambda case: repr(case)[:60])
+@pytest.mark.parametrize(("optimizer", "definition"), STEPS, ids=[repr(o)[:60] for o, _ in STEPS])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_steps_follow_the_definition_in_place(optimizer, definition, dtype):
     rng = np.random.default_rng(0)

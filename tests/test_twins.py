@@ -19,6 +19,7 @@ from properties import close
 import pyarsimple
 from pyarsimple import twins
 from pyarsimple.models.made import make_masks, random_degrees
+from pyarsimple.orders import Columns, precedes
 from pyarsimple.twins import TWINS
 
 for module in pkgutil.iter_modules(pyarsimple.__path__, "pyarsimple."):
@@ -64,17 +65,38 @@ class Source:
             return None
         return ((self.rng.random(shape) < 0.6) / 0.6).astype(self.dtype)
 
-    def fvsbn(self):
-        N, D = self.draw(counts), self.draw(dims)
-        return self.bits(N, D), self.real(D, D), self.real(D), self.order(D)
+    def columns(self, D, *, bits):
+        """None for bits, or those of variables with several features and outputs, and a context."""
+        if bits or self.draw(st.booleans()):
+            return None
+        features, outputs = (np.append(0, self.rng.integers(low, 4, D).cumsum()) for low in (0, 1))
+        return Columns(features, outputs, self.draw(st.integers(0, 3)))
 
-    def nade(self):
+    def features(self, N, D, columns):
+        """x (N, F): bits, or if there are columns perhaps real numbers; F and P."""
+        F, P = (D, D) if columns is None else (columns.n_inputs, columns.n_outputs)
+        real = columns is not None and self.draw(st.booleans())
+        return self.real(N, F) if real else self.bits(N, F), F, P
+
+    def fvsbn(self, *, bits=False):
+        N, D = self.draw(counts), self.draw(dims)
+        columns = self.columns(D, bits=bits)
+        x, F, P = self.features(N, D, columns)
+        W, order = self.real(P, F), self.order(D)
+        W[~precedes(order, columns)] = np.nan
+        return x, W, self.real(P), order, columns
+
+    def nade(self, *, bits=False):
         N, D, H = self.draw(counts), self.draw(dims), self.draw(widths)
+        columns = self.columns(D, bits=bits)
+        x, F, P = self.features(N, D, columns)
+        if not bits and self.draw(st.booleans()):  # a few numbers of another kind among the rest
+            x = np.where(self.rng.random((N, F)) < 0.03, self.real(N, F), x)
         scale = self.draw(st.sampled_from([0.1, 1.0, 2.0]))
-        W, c = self.real(D, H, scale=scale), self.real(H)
-        V, b = self.real(D, H, scale=scale / np.sqrt(H)), self.real(D)
+        W, c = self.real(F, H, scale=scale), self.real(H)
+        V, b = self.real(P, H, scale=scale / np.sqrt(H)), self.real(P)
         hidden = self.draw(st.sampled_from(["sigmoid", "relu"]))
-        return self.bits(N, D), W, c, V, b, self.order(D), hidden
+        return x, W, c, V, b, self.order(D), hidden, columns
 
     def known(self, x):
         """How many variables are known, and a uniform number for each entry."""
@@ -95,51 +117,54 @@ def fvsbn_logits(s):
 
 
 def fvsbn_backward(s):
-    x, _, _, order = s.fvsbn()
-    return [s.real(*x.shape), x, order]
+    x, _, b, order, columns = s.fvsbn()
+    return [s.real(len(x), len(b)), x, order, columns]
 
 
 def fvsbn_sample(s):
-    x, W, b, order = s.fvsbn()
+    x, W, b, order, _ = s.fvsbn(bits=True)
     return [x, *s.known(x), W, b, order]
 
 
 def nade_logits(s):
-    x, *rest = s.nade()
-    return [x, *rest, s.keep(len(x), len(rest[1]))]
+    x, W, c, *rest, columns = s.nade()
+    return [x, W, c, *rest, s.keep(len(x), len(c)), columns]
 
 
 def nade_backward(s):
-    x, W, c, V, _, order, hidden = s.nade()
-    return [s.real(*x.shape), x, W, c, V, order, hidden, s.keep(len(x), len(c))]
+    x, W, c, V, b, *rest, columns = s.nade()
+    return [s.real(len(x), len(b)), x, W, c, V, *rest, s.keep(len(x), len(c)), columns]
 
 
 def nade_sample(s):
-    x, *rest = s.nade()
+    x, *rest, _ = s.nade(bits=True)
     return [x, *s.known(x), *rest]
 
 
-def made(s):
-    """x, W, c, V, b, A, order, degrees, hidden; what is masked is NaN, for it is not looked at."""
+def made(s, *, bits=False):
+    """From x to columns; what is masked is NaN, for it is not looked at."""
     N, D = s.draw(counts), s.draw(dims)
+    columns = s.columns(D, bits=bits)
+    x, F, P = s.features(N, D, columns)
     sizes = s.draw(st.lists(widths, max_size=3))
     order = s.order(D)
     degrees = [random_degrees(H, D, s.rng) for H in sizes]
     if s.draw(st.booleans()):  # as given by a user: in no order, and with degree 0 among them
         degrees = [s.rng.integers(0, D, H).astype(np.intp) for H in sizes]
-    shapes = list(zip([D, *sizes], sizes, strict=False))
-    W = [s.real(*shape, scale=1 / np.sqrt(shape[0])) for shape in shapes]
-    V = s.real(D, [D, *sizes][-1])
-    for weights, mask in zip([*W, V], make_masks(order, degrees), strict=True):
-        weights[~mask] = np.nan
-    A = s.real(D, D) if s.draw(st.booleans()) else None
+    shapes = list(zip([F, *sizes], sizes, strict=False))
+    W = [s.real(*shape, scale=1 / np.sqrt(max(shape[0], 1))) for shape in shapes]
+    V = s.real(P, [F, *sizes][-1])
+    A = s.real(P, F) if s.draw(st.booleans()) else None
+    masks = [*make_masks(order, degrees, columns), precedes(order, columns)]
+    for weights, mask in zip([*W, V, A], masks, strict=True):
+        if weights is not None:
+            weights[~mask] = np.nan
     hidden = s.draw(st.sampled_from(["relu", "tanh", "sigmoid"]))
-    x, c, b = s.bits(N, D), [s.real(H) for H in sizes], s.real(D)
-    return x, W, c, V, b, A, order, degrees, hidden
+    return x, W, [s.real(H) for H in sizes], V, s.real(P), A, order, degrees, hidden, columns
 
 
 def made_sample(s):
-    x, *weights = made(s)
+    x, *weights, _ = made(s, bits=True)
     return [x, *s.known(x), *weights]
 
 
@@ -150,15 +175,15 @@ def keeps(s, N, c):
 
 
 def made_layers(s):
-    x, *weights = made(s)
-    return [x, *weights, keeps(s, len(x), weights[1])]
+    x, *weights, columns = made(s)
+    return [x, *weights, keeps(s, len(x), weights[1]), columns]
 
 
 def made_gradients(s):
-    x, W, c, V, b, A, order, degrees, hidden = made(s)
-    drop = keeps(s, len(x), c)
-    _, layers = TWINS["made_layers"].__wrapped__(x, W, c, V, b, A, order, degrees, hidden, drop)
-    return [s.real(*x.shape), layers, W, V, A, order, degrees, hidden, drop]
+    x, W, c, V, b, A, order, degrees, hidden, columns = made(s)
+    settings = [order, degrees, hidden, keeps(s, len(x), c), columns]
+    _, layers = TWINS["made_layers"].__wrapped__(x, W, c, V, b, A, *settings)
+    return [s.real(len(x), len(b)), layers, W, V, A, *settings]
 
 
 def adam_update_(s):
@@ -328,15 +353,21 @@ def test_bodies_agree_with_themselves(name):
         check_twin(name, TWINS[name].__wrapped__, dtype, phases=[Phase.generate])
 
 
+def arrays_in(a):
+    if isinstance(a, (tuple, list)):
+        return [array for entry in a for array in arrays_in(entry)]
+    return [] if a is None else [a]
+
+
 def off_by_a_bit(name):
     """The body, wrong in one place: a flipped bit of the last row, or one entry by 1e-9."""
     body = TWINS[name].__wrapped__
 
     def wrong(*args):
         result = body(*args)
-        place = args[0] if name.endswith("_") else result
-        while isinstance(place, (tuple, list)):
-            place = next(a for a in reversed(place) if a is not None)
+        place = args[0] if name.endswith("_") else arrays_in(result)[-1]
+        if place is args[0] and name == "made_layers":  # x, where there is no hidden layer
+            place = result[0]
         if place.size and name.endswith("_sample"):
             place[-1, -1] = 1 - place[-1, -1]
         elif place.size:

@@ -92,7 +92,83 @@ def check_backward(
         report.causes = found
     elif found:
         report.causes = found + [cause for cause in report.causes if cause.kind != "unknown"]
+    elif "unknown" in report.kinds and u.ndim > 1 and u.shape[1] > 1:
+        code = _ByOutput(forward, backward, params, u, terms, hints.get("order"))
+        report.causes = [code.cause(c, report) if c.kind == "unknown" else c for c in report.causes]
     return report
+
+
+class _ByOutput:
+    """The gradient through each column of the outputs alone, and where it begins to be wrong.
+
+    Columns are steps or variables: a weight that is shared by them gets a part from each. Code
+    that keeps one part of the sum is right for the first output, which has no other.
+    """
+
+    def __init__(
+        self, forward: Forward, backward: Backward, params: Params, u: Array,
+        terms: Callable[[dict[str, Array]], Array], order: Any,
+    ) -> None:  # fmt: skip
+        self.params, self.u, self.terms = params, u, terms
+        self.forward, self.backward = forward, backward
+        self.columns = [int(i) for i in (range(u.shape[1]) if order is None else order)]
+
+    def cause(self, unknown: Cause, report: GradientReport) -> Cause:
+        """A better one, if the columns tell it; else the one that was given."""
+        e = report.evidence[unknown.array]
+        worst = np.argsort(-np.abs(e.a - e.g))[:40]
+        index = [e.index[k] for k in worst]
+        right = np.array([self._slopes(e.name, k) for k in index])[:, self.columns]
+        given = np.array([self._through(e.name, i, index) for i in self.columns]).T
+        near = 1e-5 * np.abs(right).max()
+        depends = np.abs(right).max(axis=0) > near
+        zero = np.abs(given).max(axis=0) <= near
+        bad = (np.abs(given - right) > near).any(axis=0)
+        places = np.flatnonzero(bad)
+        first = int(np.argmax(depends))
+        what = self._said(bad, zero, depends, first, places)
+        if what is None:
+            return unknown
+        kind, text, equation = what
+        return Cause(kind, f"{e.name}: {text}", e.name, e.worst, equation)
+
+    def _said(
+        self, bad: Array, zero: Array, depends: Array, first: int, places: Array
+    ) -> tuple[str, str, str] | None:
+        n, plus = len(bad), "dW += ..., not dW = ..."
+        name = f"output {self.columns[first]}"
+        if len(places) == 1 < depends.sum():
+            kind = {0: "first", n - 1: "last"}.get(int(places[0]), "one-row")
+            i = self.columns[int(places[0])]
+            return kind, f"only what comes through output {i} is wrong", ""
+        if depends.sum() > 2 and not bad[first] and bad[depends].sum() == depends.sum() - 1:
+            text = (
+                f"right for {name} alone, and wrong for every later one: of a sum over the steps "
+                "only one is kept, = where += is meant"
+            )
+            return "last-step", text, plus
+        if depends.sum() > 2 and zero[:-1].all() and not zero[-1] and depends[:-1].any():
+            text = f"only output {self.columns[-1]} gives it a gradient: the others are left out"
+            return "last-step", text, plus
+        return None
+
+    def _slopes(self, name: str, index: tuple[int, ...]) -> Array:
+        """The derivative of each column's part of the loss with respect to one entry, (D,)."""
+        h = 1e-5 * max(1e-3, float(np.sqrt(np.mean(self.params[name] ** 2))))
+        ends = []
+        for t in (h, -h):
+            moved = {k: p.copy() for k, p in self.params.items()}
+            moved[name][index] += t
+            ends.append(self.terms(moved))
+        return np.asarray((ends[0] - ends[1]) / (2 * h))
+
+    def _through(self, name: str, i: int, index: list[tuple[int, ...]]) -> list[float]:
+        """The code's own gradient of these entries, if only column i of the outputs counts."""
+        u = np.zeros_like(self.u)
+        u[:, i] = self.u[:, i]
+        _, cache = self.forward({k: p.copy() for k, p in self.params.items()})
+        A = np.asarray(self.backward(u, cache)[name], np.float64)
+        return [float(A[k]) for k in index]
 
 
 def _outputs(forward: Forward, params: Params) -> Array:

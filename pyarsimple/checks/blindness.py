@@ -76,10 +76,10 @@ def of_results(
     alike = [k for k, a in arrays.items() if a.verdict == OK and _uniform(evidence[k].A)]
     if alike and hints.upstream is None:
         found.append(
-            f"the gradient of {some(alike)} is the same number in every entry: a loss that is a "
-            "plain sum of the outputs hands down the same to each of them, so that mixed-up rows "
-            "or columns, or an upstream that is ignored, would not show; weight the outputs with "
-            "random numbers, as check_backward does"
+            f"the gradient of {some(alike)} is the same for every output (in every entry, row or "
+            "column): a loss that is a plain sum of the outputs hands down the same to each of "
+            "them, so that mixed-up rows or columns, or an upstream that is ignored, would not "
+            "show; weight the outputs with random numbers, as check_backward does"
         )
     for name, array in arrays.items():
         A = evidence[name].A
@@ -105,8 +105,12 @@ def of_results(
 
 
 def _uniform(A: Array) -> bool:
-    """Whether a vector has several entries, all the same, and not zero."""
-    return bool(A.ndim == 1 and A.size > 1 and A.any() and np.ptp(A) <= 1e-12 * np.abs(A).max())
+    """Whether the entries of a vector, or the rows or columns of a matrix, are all the same."""
+    if A.ndim > 2 or not A.any():
+        return False
+    near = 1e-12 * np.abs(A).max()
+    axes = [axis for axis, size in enumerate(A.shape) if size > 1]
+    return any(np.ptp(A, axis=axis).max() <= near for axis in axes)
 
 
 def _dark_lines(name: str, e: Evidence, hints: Hints) -> list[str]:

@@ -181,7 +181,8 @@ def diagnose(
     found: dict[Found, list[Evidence]] = {}
     clip = _clipped_together(wrong, everything)
     first = [clip or _first_cause(e, everything, loss, hints) for e in wrong]
-    for e, cause in zip(wrong, _withdrawn(first, wrong, everything), strict=True):
+    first = _withdrawn(first, wrong, everything, hints)
+    for e, cause in zip(wrong, _joined(first, wrong, hints), strict=True):
         found.setdefault(cause, []).append(e)
     causes = []
     for (kind, text, equation), arrays in found.items():
@@ -195,10 +196,15 @@ def diagnose(
 def _first_cause(
     e: Evidence, everything: Mapping[str, Evidence], loss: _Loss | None, hints: Hints
 ) -> Found:
-    for detector in (_suspect, _zero, _ratio, _clipped, _upstream, _transposed, _shifted, _mask):
+    for detector in (
+        _suspect, _zero, _uniform, _ratio, _clipped, _transposed, _shifted, _mask, _few_steps
+    ):  # fmt: skip
         if found := detector(e, hints):
             return found
-    return _terms(e, loss, hints) or _lines(e, hints) or _slope(e, hints) or _unknown(e, everything)
+    return (
+        _terms(e, loss, hints) or _lines(e, hints) or _slope(e, hints)
+        or _unknown(e, everything, hints)
+    )  # fmt: skip
 
 
 def _suspect(e: Evidence, hints: Hints) -> Found | None:
@@ -213,7 +219,10 @@ def _zero(e: Evidence, hints: Hints) -> Found | None:
         return None
     what = "bias" if e.A.ndim <= 1 else "array"
     equation = "db = d_a.sum(axis=0)" if e.A.ndim <= 1 else "dW += x.T @ d_a"
-    return "forgotten", f"all zero: the gradient of this {what} was forgotten", equation
+    text = f"all zero: the gradient of this {what} was forgotten"
+    if e.A.ndim > 1:
+        text += " (or it is shared, and only a step is kept at which it meets zeros: = for +=)"
+    return "forgotten", text, equation
 
 
 def _constant_ratio(e: Evidence) -> float | None:
@@ -246,6 +255,8 @@ def _ratio(e: Evidence, hints: Hints) -> Found | None:
     if D != 1 and (_is(size, D) or _is(size * (D or 0), 1)):
         text = f"{much}, the number of variables: a mean over variables where a sum is meant?"
         return "factor-D", text, "loss = -log_p.sum(axis=1).mean()"
+    if e.A.size == 1:
+        return None  # one number is always some factor times another
     whole = max(size, 1 / size)
     if N is None and whole > 2.5 and _is(whole, round(whole)):
         return "factor-N", f"{much}: is {round(whole)} the number of rows (a mean or a sum)?", nll
@@ -290,15 +301,50 @@ def _clipped(e: Evidence, hints: Hints) -> Found | None:
     return "clipped", f"{text}: each entry is clipped", "clip in the optimiser, not in the gradient"
 
 
-def _upstream(e: Evidence, hints: Hints) -> Found | None:
-    """The gradient of an output bias is the sum of the upstream over rows: of ones, if ignored."""
-    u = hints.upstream
-    if u is None or u.ndim != 2 or e.A.shape != (u.shape[1],) or np.ptp(e.A) > 1e-12:
+def _uniform(e: Evidence, hints: Hints) -> Found | None:
+    """The same number everywhere: a bias counts ones if the upstream gradient is ignored."""
+    if e.A.ndim > 1 or not e.A.any():
         return None
-    if np.abs(u.sum(axis=0)[[k[0] for k in e.index]] - e.g).max() > e.near:
+    value = float(e.A.flat[0])
+    if np.ptp(e.A) > 1e-12 * abs(value) or (e.A.size > 1 and np.ptp(e.g) <= e.near):
         return None
-    text = f"all entries are {e.A.flat[0]:.6g}: upstream is ignored, as if it were all ones"
+    if e.A.size > 1 and len(e.index) == e.A.size:
+        for what, r in (("sum", e.g.sum()), ("mean", e.g.mean())):
+            if abs(value - r) <= e.near:
+                text = f"all entries are {value:.6g}, the {what} of the right ones: the {what} "
+                return "summed", text + "goes over one axis too many", "db = d_outputs.sum(axis=0)"
+    counts = abs(value) >= 1 and value == round(value) and np.all(e.g != np.round(e.g))
+    if not counts and (e.A.size == 1 or _is_output_bias(e, hints) is False):
+        return None
+    text = f"all entries are {value:.6g}: upstream is ignored, as if it were all ones"
+    if e.A.size == 1:
+        text = f"it is {value:.6g}, a whole number: upstream is ignored, as if it were all ones"
     return "upstream", text, "db = d_outputs.sum(axis=0)"
+
+
+def _few_steps(e: Evidence, hints: Hints) -> Found | None:
+    """A weight that many steps share gets a sum of products; its rank tells if one is there."""
+    if e.A.ndim != 2 or min(e.A.shape) < 2 or len(e.index) < e.A.size or not e.A.any():
+        return None
+    right = np.empty(e.A.shape)
+    for k, g in zip(e.index, e.g, strict=True):
+        right[k] = g
+    mine, wanted = _rank(e.A, 1e-9), _rank(right, 1e-5)
+    most = 1 if hints.rows is None else hints.rows
+    text = f"its rank is {mine}, that of the right one {wanted}: "
+    if mine == 1 < min(most, wanted):
+        text += "the product of sums stands where a sum of products is meant, or not all rows count"
+        return "product-of-sums", text, "dW = x.T @ d_a, not outer(x.sum(axis=0), d_a.sum(axis=0))"
+    if not mine <= most < wanted:
+        return None
+    rows = "a single row" if most == 1 else f"{most} rows"
+    text += f"no more than {rows} at one step can give; of the sum over the steps only one is kept"
+    return "last-step", text, "dW += ..., not dW = ..."
+
+
+def _rank(A: Array, tolerance: float) -> int:
+    sizes = np.linalg.svd(A, compute_uv=False)
+    return int((sizes > tolerance * sizes[0]).sum()) if sizes[0] else 0
 
 
 def _transposed(e: Evidence, hints: Hints) -> Found | None:
@@ -420,6 +466,12 @@ def _first_or_last(i: int, D: int, hints: Hints) -> str:
 
 def _lines(e: Evidence, hints: Hints) -> Found | None:
     """One row, column or entry wrong, or the first and the last, and all others right."""
+    if e.A.ndim == 2 and e.wrong.sum() == 1:
+        entry = e.index[int(np.argmax(e.wrong))]
+        others = [k for k, wrong in zip(e.index, e.wrong, strict=True) if not wrong]
+        if all(any(other[axis] == entry[axis] for other in others) for axis in (0, 1)):
+            text = f"only the entry {list(entry)} is wrong; others of its row and column are right"
+            return "one-row", text, ""
     for axis, size in enumerate(e.A.shape):
         lines = np.array([k[axis] for k in e.index])
         bad = sorted({int(i) for i in lines[e.wrong]})
@@ -434,7 +486,8 @@ def _lines(e: Evidence, hints: Hints) -> Found | None:
         known = {"first": ", the first,", "last": ", the last,", "one-row": ""}
         names = " and ".join(f"{line} {i}{known[k]}" for i, k in zip(bad, kinds, strict=True))
         text = f"only {names} is wrong{_line_ratio(e, lines == bad[0])}; all others are right"
-        return kinds[0], text, "the first variable has nothing before it, the last nothing after"
+        ends = "the first variable has nothing before it, the last nothing after"
+        return kinds[0], text, "" if kinds[0] == "one-row" else ends
     return None
 
 
@@ -454,6 +507,13 @@ def _line_ratio(e: Evidence, of: Array) -> str:
 
 #: Kinds that are guessed from the size of ratios that vary, and no more than likely.
 GUESSED = frozenset({"slope", "slope-twice"})
+
+
+def _is_guess(found: Found, hints: Hints) -> bool:
+    """Whether a cause is no more than likely; a suspect that was met is certain."""
+    return found[0] in GUESSED and found not in [
+        (s.kind, s.text, s.equation) for s in hints.suspects
+    ]
 
 
 def _slope(e: Evidence, hints: Hints) -> Found | None:
@@ -486,34 +546,68 @@ def _ratios(e: Evidence) -> Array:
     return np.asarray(e.a[large] / e.g[large])
 
 
-def _is_output_bias(e: Evidence, hints: Hints) -> bool:
-    """Whether the right gradient is the sum of the upstream over rows: no derivative is in it."""
+def _is_output_bias(e: Evidence, hints: Hints) -> bool | None:
+    """Whether the right gradient is the sum of the upstream over rows; None if that is not known.
+
+    No derivative of a hidden unit is in such a gradient.
+    """
     u = hints.upstream
-    if u is None or u.ndim != 2 or e.A.shape != (u.shape[1],):
+    if u is None or u.ndim != 2:
+        return None
+    if e.A.shape != (u.shape[1],):
         return False
     return bool(np.abs(u.sum(axis=0)[[k[0] for k in e.index]] - e.g).max(initial=0) <= e.near)
 
 
 def _withdrawn(
-    first: list[Found], wrong: list[Evidence], everything: Mapping[str, Evidence]
+    first: list[Found], wrong: list[Evidence], everything: Mapping[str, Evidence], hints: Hints
 ) -> list[Found]:
     """Take guesses back that do not explain the whole: then what is wrong is something else.
 
     A derivative that is missing shows in a weight, not in a bias alone, and leaves no array wrong
     in another way.
     """
-    guessed = [e for e, found in zip(wrong, first, strict=True) if found[0] in GUESSED]
+    guessed = [e for e, found in zip(wrong, first, strict=True) if _is_guess(found, hints)]
     strange = any(found[0] == "unknown" for found in first)
     vectors = len(everything) > 1 and all(e.A.ndim < 2 for e in guessed)
     if not strange and not vectors:
         return first
     return [
-        _unknown(e, everything) if found[0] in GUESSED else found
+        _unknown(e, everything, hints) if _is_guess(found, hints) else found
         for e, found in zip(wrong, first, strict=True)
     ]
 
 
-def _unknown(e: Evidence, everything: Mapping[str, Evidence]) -> Found:
+def _joined(first: list[Found], wrong: list[Evidence], hints: Hints) -> list[Found]:
+    """Let arrays whose own numbers say nothing join those whose numbers do.
+
+    A single number has no pattern, but may have the factor of the others; and what is wrong with
+    the upstream gradient, or with the loop over the steps, is wrong for all arrays behind it.
+    """
+    pairs = list(zip(wrong, first, strict=True))
+    factors = [f for _, f in pairs if f[0].startswith("factor")]
+    behind = [(e.name, f) for e, f in pairs if f[0] in ("upstream", "last-step")]
+    ignored = any(f[0] == "upstream" for _, f in behind)
+    vague = [f[0] == "unknown" or (ignored and _is_guess(f, hints)) for f in first]
+    return [
+        (_joins(e, factors, behind) if is_vague else None) or f
+        for (e, f), is_vague in zip(pairs, vague, strict=True)
+    ]
+
+
+def _joins(e: Evidence, factors: list[Found], behind: list[tuple[str, Found]]) -> Found | None:
+    if e.A.size == 1 and e.g.any():
+        ratio = f"{float(e.a[0] / e.g[0]):.6g} times"
+        alike = [f for f in factors if ratio in f[1]]
+        if alike:
+            return alike[0]
+    if not behind:
+        return None
+    name, (kind, _, equation) = min(behind, key=lambda pair: pair[1][0] != "upstream")
+    return kind, f"probably wrong for the same reason as {name}: mend that first", equation
+
+
+def _unknown(e: Evidence, everything: Mapping[str, Evidence], hints: Hints) -> Found:
     right = [k for k, other in everything.items() if not other.wrong.any()]
     text = "wrong in no pattern that is known here"
     ratio = _ratios(e)
@@ -521,6 +615,8 @@ def _unknown(e: Evidence, everything: Mapping[str, Evidence]) -> Found:
         text += f": the ratios vary between {ratio.min():.3g} and {ratio.max():.3g}"
     if right:
         text += f"; {some(right)}: right, and so is what these share with the wrong ones"
+    if hints.upstream is None:
+        text += "; check_backward can tell more, of a backward pass that can be called by itself"
     return "unknown", text, ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from pyarsimple.checks.report import OK, SKIPPED, WRONG, Cause, Item, ItemReport
 from pyarsimple.checks.subject import Subject, as_subject, call
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
@@ -35,18 +34,10 @@ def skipped(name: str, why: str) -> Item:
     return Item(name, why, None, None, SKIPPED)
 
 
-@dataclass(repr=False)
 class NormalizedReport(ItemReport):
     """The outcome of `check_normalized`: true if what was tested sums to one."""
 
     check: ClassVar[str] = "normalized"
-    items: list[Item]
-
-    def plot(self) -> Figure:
-        """One bar for each item: its error."""
-        from pyarsimple.checks import pictures
-
-        return pictures.items(self)
 
 
 def check_normalized(
@@ -245,18 +236,10 @@ def _looks_ahead(s: Subject, report: NormalizedReport, rng: np.random.Generator)
     report.causes += found.causes
 
 
-@dataclass(repr=False)
 class ConsistencyReport(ItemReport):
     """The outcome of `check_consistent`: true if all views that are there agree."""
 
     check: ClassVar[str] = "consistent"
-    items: list[Item]
-
-    def plot(self) -> Figure:
-        """One bar for each item: its error."""
-        from pyarsimple.checks import pictures
-
-        return pictures.items(self)
 
 
 def check_consistent(

@@ -157,11 +157,13 @@ class _Loss:
 
     def __init__(self, function: LossAndGrads, params: Params, complex_step: bool) -> None:
         self.function, self.complex_step = function, complex_step
+        self.n_calls = 0
         self.params = {name: p.copy() for name, p in params.items()}
         self.sizes = {name: _size(p) for name, p in params.items()}
 
     def call(self, params: dict[str, Array]) -> tuple[Any, Params]:
-        """The function's own answer, checked for its form."""
+        """The function's own answer, checked for its form; ``params`` are its own from now on."""
+        self.n_calls += 1
         answer = self.function(params)
         if not isinstance(answer, tuple) or len(answer) != 2 or not hasattr(answer[1], "keys"):
             raise TypeError(
@@ -178,11 +180,28 @@ class _Loss:
 
     def at(self, params: Params) -> float:
         """The loss of copies of ``params``."""
-        return float(np.real(self.call({name: p.copy() for name, p in params.items()})[0]))
+        return self.moved(params, {})
+
+    def moved(self, params: Params, replaced: Params) -> float:
+        """The loss of copies of ``params``, but for some arrays that are new already."""
+        given = {k: replaced[k] if k in replaced else p.copy() for k, p in params.items()}
+        return float(np.real(self.call(given)[0]))
 
     def along(self, params: Params, name: str, direction: Array) -> Callable[[float], float]:
         """phi(t): the loss with one array moved by t along a direction."""
-        return lambda t: self.at({**params, name: params[name] + t * direction})
+        return lambda t: self.moved(params, {name: params[name] + t * direction})
+
+    def along_entry(
+        self, params: Params, name: str, index: tuple[int, ...]
+    ) -> Callable[[float], float]:
+        """phi(t): the loss with one entry moved by t."""
+
+        def phi(t: float) -> float:
+            p = params[name].copy()
+            p[index] += t
+            return self.moved(params, {name: p})
+
+        return phi
 
     def complex_slope(self, params: Params, name: str, direction: Array) -> float:
         """phi'(0) to machine precision: the imaginary part of phi(ih) / h."""
@@ -236,10 +255,13 @@ class _Checker:
 
     def __init__(
         self, loss: _Loss, tolerance: float, n_directions: int, max_entries: int,
-        rng: np.random.Generator,
+        max_follow_up: int, rng: np.random.Generator,
     ) -> None:  # fmt: skip
         self.loss, self.tolerance = loss, tolerance
         self.n_directions, self.max_entries, self.rng = n_directions, max_entries, rng
+        self.max_follow_up = max_follow_up
+        #: Arrays for which there was no time to look everywhere.
+        self.cut_short: list[str] = []
 
     def array(self, params: Params, name: str, A: Array) -> tuple[ArrayResult, Evidence]:
         """One array at one point; A is its analytic gradient there."""
@@ -248,20 +270,38 @@ class _Checker:
         index = entries_to_check(A.shape, self.max_entries, self.rng)
         g, uncertainty = numeric.entries(index)
         if A.size > self.max_entries and any(d.excess > 0 for d in directions):
-            more = self._around(numeric, index)
-            index, found = index + more, numeric.entries(more)
+            more, found = self._follow_up(numeric, index)
+            index = index + more
             g, uncertainty = np.append(g, found[0]), np.append(uncertainty, found[1])
         return numeric.result(directions, index, g, uncertainty)
 
+    def _follow_up(
+        self, numeric: _Numeric, known: list[tuple[int, ...]]
+    ) -> tuple[list[tuple[int, ...]], tuple[Array, Array]]:
+        """More entries of a large array that is wrong, as many as there are calls for."""
+        last = self.loss.n_calls + self.max_follow_up
+        looked_at: list[tuple[int, ...]] = []
+        found: list[tuple[float, float]] = []
+        for k in self._around(numeric, known):
+            if self.loss.n_calls >= last:
+                self.cut_short.append(numeric.name)
+                break
+            looked_at.append(k)
+            found.append(numeric.entry(k))
+        both = np.array(found).reshape(-1, 2)
+        return looked_at, (both[:, 0], both[:, 1])
+
     def _around(self, numeric: _Numeric, known: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """A grid of entries of a large array about the one that is wrong, and at its ends."""
+        """A grid of entries about the one that is wrong and at the ends, the nearest first."""
         worst = numeric.locate()
         lines = []
         for size, k in zip(numeric.A.shape, worst, strict=True):
-            wanted = {*range(5), *range(size - 5, size), *range(k - 2, k + 3)}
-            lines.append(sorted(i for i in wanted if 0 <= i < size))
+            wanted = {*range(2), *range(size - 2, size), *range(k - 1, k + 2)}
+            lines.append(sorted((i for i in wanted if 0 <= i < size), key=lambda i: abs(i - k)))
         grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lines))
-        return [e for e in map(tuple, grid.tolist()) if e not in set(known)]
+        seen = set(known)
+        entries = [e for e in map(tuple, grid.tolist()) if e not in seen]
+        return sorted(entries, key=lambda e: sum(i != k for i, k in zip(e, worst, strict=True)))
 
 
 @dataclass
@@ -297,11 +337,14 @@ class _Numeric:
         picks = {largest, int(self.rng.integers(self.A.size)), int(self.rng.integers(self.A.size))}
         slopes = []
         for k in sorted(picks):
-            e = unit(self.A.shape, np.unravel_index(k, self.A.shape))  # type: ignore[arg-type]
-            slope = best_slope(self.loss.along(self.params, self.name, e), self.noise, self.size)
+            index = tuple(int(i) for i in np.unravel_index(k, self.A.shape))
+            slope = best_slope(self._phi(index), self.noise, self.size)
             self.scale = max(self.scale, abs(slope.value))
             slopes.append(slope)
         return min(slope.step for slope in slopes)
+
+    def _phi(self, index: tuple[int, ...]) -> Callable[[float], float]:
+        return self.loss.along_entry(self.params, self.name, index)
 
     def allowed(self, uncertainty: Any) -> Any:
         """How far the two gradients may be apart."""
@@ -335,10 +378,10 @@ class _Numeric:
 
     def entry(self, index: tuple[int, ...]) -> tuple[float, float]:
         """One numeric derivative: at the array's step, confirmed at a second one, or at another."""
-        e = unit(self.A.shape, index)
         if self.loss.complex_step:
+            e = unit(self.A.shape, index)
             return self.loss.complex_slope(self.params, self.name, e), 0.0
-        phi = self.loss.along(self.params, self.name, e)
+        phi = self._phi(index)
         analytic = float(self.A[index])
         rounding = self.noise / self.step
         first, second = central(phi, self.step), central(phi, self.step / 4)
@@ -360,9 +403,13 @@ class _Numeric:
         return tuple(int(i) for i in np.unravel_index(flat[0], self.A.shape))
 
     def _block_error(self, flat: Array) -> float:
-        v = np.zeros(self.A.size)
-        v[flat] = self.rng.choice([-1.0, 1.0], len(flat))
-        return self.direction(v.reshape(self.A.shape)).excess
+        """How wrong these entries are together, roughly: it only chooses where to look."""
+        v = np.zeros(self.A.shape)
+        v.flat[flat] = self.rng.choice([-1.0, 1.0], len(flat))
+        phi = self.loss.along(self.params, self.name, v)
+        # The more entries move, the smaller a step keeps the loss about as straight.
+        slope = central(phi, self.step / np.sqrt(len(flat)))
+        return abs(slope - float(np.sum(self.A * v)))
 
     def result(
         self, directions: list[_Direction], index: list[tuple[int, ...]], g: Array,
@@ -396,13 +443,7 @@ class _Numeric:
     def _kink_at(self, index: list[tuple[int, ...]], wrong: Array, error: Array) -> bool:
         """Whether one of the worst entries sits at a kink."""
         worst = [k for k in np.argsort(-error)[:5] if wrong[k]]
-        return any(
-            has_kink(
-                self.loss.along(self.params, self.name, unit(self.A.shape, index[k])),
-                self.noise, self.size,
-            )
-            for k in worst
-        )  # fmt: skip
+        return any(has_kink(self._phi(index[k]), self.noise, self.size) for k in worst)
 
 
 def check_gradients(
@@ -413,6 +454,7 @@ def check_gradients(
     complex_step: bool = False,
     n_directions: int = 3,
     max_entries: int = 200,
+    max_follow_up: int = 400,
     masks: Mapping[str, npt.ArrayLike] | None = None,
     x: npt.ArrayLike | None = None,
     order: npt.ArrayLike | None = None,
@@ -443,6 +485,9 @@ def check_gradients(
         Random directions for each array.
     max_entries : int
         Arrays of at most so many entries are checked entry by entry; larger ones at about as many.
+    max_follow_up : int
+        So many more calls of the function may be spent on finding out where and why a large array
+        is wrong; the report says where that cut the search short.
     masks : dict of str to array_like of bool, optional
         True where an entry is free; elsewhere the gradient must be exactly zero.
     x : array_like, shape (N, D), optional
@@ -479,7 +524,7 @@ def check_gradients(
         problem = gradient_problem(loss_and_grads, params, x)
         return check_gradients(
             **problem, tolerance=tolerance, complex_step=complex_step, n_directions=n_directions,
-            max_entries=max_entries, rng=rng,
+            max_entries=max_entries, max_follow_up=max_follow_up, rng=rng,
         )  # fmt: skip
     hints = causes.Hints(
         x=None if x is None else np.asarray(x),
@@ -492,16 +537,23 @@ def check_gradients(
         masks={k: np.asarray(m, dtype=bool) for k, m in (masks or {}).items()},
     )
     loss = _Loss(loss_and_grads, check_params(params), complex_step)
-    checker = _Checker(loss, tolerance, n_directions, max_entries, np.random.default_rng(rng))
+    checker = _Checker(
+        loss, tolerance, n_directions, max_entries, max_follow_up, np.random.default_rng(rng)
+    )
     return _check(checker, hints)
 
 
 def check_params(params: Params | None) -> dict[str, Array]:
     """Parameters as a dict of float64 arrays, or an error that explains itself."""
-    if not params or not hasattr(params, "items"):
+    if params is None or not hasattr(params, "items") or not len(params):
+        got = type(params).__name__
+        if hasattr(params, "items"):
+            got = "an empty one"
+        elif isinstance(params, (list, tuple)):
+            got += f" of {len(params)}; name them: dict(zip(names, params))"
         raise TypeError(
             "params must be a dict of names to float64 arrays, the point at which to check, got "
-            f"{'an empty one' if params is not None and hasattr(params, 'items') else params!r}"
+            f"{got}"
         )
     result = {}
     for name, value in params.items():
@@ -537,6 +589,11 @@ def _check(checker: _Checker, hints: causes.Hints) -> GradientReport:
         result, evidence = checker.array(loss.params, name, grads[name])
         report.arrays[name], report.evidence[name] = result, evidence
     _excuse_kinks(checker, report)
+    for name in dict.fromkeys(checker.cut_short):
+        report.warnings.append(
+            f"{name}: the search for what is wrong was cut short after {checker.max_follow_up} "
+            "calls of the loss; a larger max_follow_up looks at more of it"
+        )
     wrong = [report.evidence[k] for k, a in report.arrays.items() if a.verdict == WRONG]
     if wrong and not any(c.kind in misbehaviour.DECISIVE for c in report.causes):
         report.causes += causes.diagnose(wrong, report.evidence, loss, hints)

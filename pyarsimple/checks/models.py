@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyarsimple.checks.mistakes import SWITCHES, known_mistakes
+from pyarsimple.checks.mistakes import MISTAKES, known_mistakes
 
 Array = npt.NDArray[Any]
 Params = Mapping[str, Array]
@@ -95,7 +95,7 @@ def _is_ours(model: Any, x: Array) -> bool:
     """Whether the model has the parameters, and so the equations, of one of ours, over bits."""
     name = getattr(model, "name", None)
     shapes = getattr(model, "param_shapes", None)
-    if not isinstance(name, str) or name not in SWITCHES or shapes is None or x.ndim != 2:
+    if not isinstance(name, str) or name not in MISTAKES or shapes is None or x.ndim != 2:
         return False
     wanted = {k: p.shape for k, p in model.params.items()}
     return bool(shapes(**model.config()) == wanted and np.isin(x, (0, 1)).all())

@@ -166,6 +166,7 @@ class Item:
 ITEM_COLUMNS = [(title, "") for title in ("what", "value", "wanted", "error", "verdict")]
 
 
+@dataclass(repr=False)
 class ItemReport(Report):
     """A report that is a list of items."""
 
@@ -197,6 +198,12 @@ class ItemReport(Report):
         said = [text for row in rows for moved, text in notes if moved is row]
         folded = [textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in said]
         return "\n".join([table(ITEM_COLUMNS, rows), *folded])
+
+    def plot(self) -> Figure:
+        """One bar for each item: its error."""
+        from pyarsimple.checks import pictures
+
+        return pictures.items(self)
 
     def _details(self) -> dict[str, Any]:
         return {"items": [vars(item) for item in self.items]}

@@ -105,7 +105,6 @@ class SamplerReport(ItemReport):
     """
 
     check: ClassVar[str] = "sampler"
-    items: list[Item]
     n: int
     alpha: float
     distance: float

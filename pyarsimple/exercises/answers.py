@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import inspect
 import traceback
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -46,7 +47,7 @@ class InputRead(Exception):
     """The answer reads from standard input."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Function:
     """A function that the student writes, and what it is compared with.
 
@@ -74,6 +75,8 @@ class Function:
         cascade.
     read_only : tuple of str
         Arguments that must not be written to, not even for a while.
+    fast : function, optional
+        The same as ``definition``, and fast: for the many trials in search of a cause.
     """
 
     name: str
@@ -87,6 +90,12 @@ class Function:
     label: str = ""
     ours: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     read_only: tuple[str, ...] = ()
+    fast: Callable[..., Any] | None = None
+
+    @property
+    def quick(self) -> Callable[..., Any]:
+        """What is right, as fast as can be had."""
+        return self.fast or self.definition
 
     @property
     def arguments(self) -> list[str]:
@@ -135,6 +144,8 @@ class Answer:
     def __init__(self, names: Mapping[str, Any], path: str, seed: int = 0) -> None:
         self.names, self.path, self.seed = names, path, seed
         self._outcomes: dict[str, list[Outcome]] = {}
+        #: What stages want to know of each other: causes that were found, and the like.
+        self.notes: dict[Any, Any] = {}
 
     def rng(self) -> Rng:
         """Random numbers, the same ones at each call."""
@@ -159,8 +170,8 @@ class Answer:
                 result = function(*given)
         except Wrong as wrong:
             if "read-only" in wrong.remark and read_only:
-                wrong.cause = f"{read_only[0]} is written to in place, if only for a while: work "
-                wrong.cause += "on a copy"
+                which = " or ".join(read_only)
+                wrong.cause = f"{which} is written to in place, if only for a while: work on a copy"
             raise
         for k, (before, after) in enumerate(zip(args, given, strict=True)):
             if _is_data(before) and not _same(before, after):
@@ -173,7 +184,7 @@ class Answer:
         return result
 
     @contextlib.contextmanager
-    def _replaced(self, ours: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    def replaced(self, ours: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
         """Let our functions stand in for the student's of the same names."""
         before = {name: self.names[name] for name in ours if name in self.names}
         names = cast(dict[str, Any], self.names)
@@ -187,24 +198,37 @@ class Answer:
         """Return what the answer made of each case, computed once for all stages."""
         key = function.label or function.name
         if key not in self._outcomes:
-            cases = function.cases(self.rng())
-            self._outcomes[key] = [self._outcome(function, case) for case in cases]
+            known = wanted_of(function, self.seed)
+            self._outcomes[key] = [self._outcome(function, *one) for one in known]
         return self._outcomes[key]
 
-    def _outcome(self, function: Function, case: Case) -> Outcome:
-        wanted = by_name(function.returns, function.definition(*copy.deepcopy(case)))
-        outcome = Outcome(case, wanted)
+    def result_of(self, function: Function, case: Case) -> Any:
+        """What the answer returns for a case; our functions stand in for its others."""
+        with self.replaced(function.ours):
+            return self.call(
+                function.name, *case, arguments=function.arguments, read_only=function.read_only
+            )
+
+    def _outcome(
+        self, function: Function, case: Case, wanted: Mapping[str, Array | None]
+    ) -> Outcome:
+        outcome = Outcome(case, dict(wanted))
         try:
-            with self._replaced(function.ours):
-                result = self.call(
-                    function.name, *case, arguments=function.arguments,
-                    read_only=function.read_only,
-                )  # fmt: skip
-            outcome.got = check_form(function, result, wanted)
+            outcome.got = check_form(function, self.result_of(function, case), wanted)
         except Wrong as wrong:
             wrong.example += show_case(function.arguments, case)
             outcome.error = wrong
         return outcome
+
+
+@functools.lru_cache(maxsize=256)
+def wanted_of(function: Function, seed: int) -> list[tuple[Case, dict[str, Array | None]]]:
+    """Each case of a function for a student, and what is right there; not to be written to."""
+    cases = function.cases(np.random.default_rng(seed))
+    return [
+        (case, by_name(function.returns, function.definition(*copy.deepcopy(case))))
+        for case in cases
+    ]
 
 
 @contextlib.contextmanager
@@ -278,9 +302,12 @@ _WHY = {
     "size-1 arrays": "functions of math take single numbers: use those of NumPy",
     "matmul:": "the inner axes of a matrix product must be equal: which factor is transposed?",
     "not aligned": "the inner axes of a matrix product must be equal: which factor is transposed?",
+    "inhomogeneous": "the rows of an array differ in length",
     "broadcast": "shapes that do not go together: write the shape of each array beside its line",
     "NameError": "a name that is not defined in the file: misspelt, or not imported",
     "UnboundLocalError": "a name that is used before a value was given to it",
+    "every variable is known": "state.advance is called more often than there are variables",
+    "x_i must be an array of bits": "advance takes what was drawn, 0 or 1, not a probability",
     "IndexError": "an index runs over the end: is the loop over positions or over variables?",
 }
 
@@ -300,6 +327,11 @@ def by_name(returns: Sequence[str], result: Any) -> dict[str, Array | None]:
     return arrays
 
 
+def parts_of(arrays: Iterable[str], name: str) -> list[str]:
+    """The names of the entries of a result that is a list; of any other its own."""
+    return [key for key in arrays if key == name or key.startswith(f"{name}[")]
+
+
 def check_form(
     function: Function, result: Any, wanted: Mapping[str, Array | None]
 ) -> dict[str, Array | None]:
@@ -313,9 +345,10 @@ def check_form(
         got = f"{len(result)} of them" if isinstance(result, tuple) else type(result).__name__
         raise Wrong(f"should return {asked}, returns {got}", cause="the return statement")
     results = result if len(returns) > 1 else (result,)
+    _check_sequence(function, results, wanted)
     arrays: dict[str, Array | None] = {}
     for name, value in zip(returns, results, strict=True):
-        parts = [key for key in wanted if key == name or key.startswith(f"{name}[")]
+        parts = parts_of(wanted, name)
         if parts == [name]:
             arrays[name] = _check_array(name, value, wanted[name])
             continue
@@ -328,6 +361,29 @@ def check_form(
         for key, entry in zip(parts, value, strict=True):
             arrays[key] = _check_array(key, entry, wanted[key])
     return arrays
+
+
+def _check_sequence(
+    function: Function, results: Sequence[Any], wanted: Mapping[str, Array | None]
+) -> None:
+    """Results, or the entries of one that is a list, that would fit in another sequence."""
+    shapes = [[_shape(wanted[key]) for key in parts_of(wanted, k)] for k in function.returns]
+    given = [[_shape(v) for v in (r if isinstance(r, list) else [r])] for r in results]
+    if given != shapes and sorted(given) == sorted(shapes):
+        cause = f"return ({', '.join(function.returns)}), in this order"
+        raise Wrong("the results are in another order", cause=cause)
+    for name, mine, right in zip(function.returns, given, shapes, strict=True):
+        if mine != right and mine == right[::-1]:
+            cause = "the lists are in the order of the walk back: the first layer must come first"
+            raise Wrong(f"the arrays of {name} are in reverse", cause=cause)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """The shape of an array, or of what may become one; what never will has none."""
+    try:
+        return np.shape(value)
+    except ValueError:
+        return ()
 
 
 def _kind(value: Any) -> str:
@@ -351,6 +407,9 @@ def _check_array(name: str, value: Any, wanted: Array | None) -> Array | None:
     if array.dtype.kind not in "biuf":
         cause = "an array of numbers is wanted"
         raise Wrong(f"{name} has dtype {array.dtype}", cause=cause)
+    if array.dtype.itemsize < 8 and array.dtype.kind == wanted.dtype.kind == "f":
+        cause = "it keeps seven digits or less: work with float64, NumPy's own, all the way"
+        raise Wrong(f"{name} is {array.dtype}", cause=cause)
     if array.shape != wanted.shape:
         message = f"{name} has shape {array.shape}, not {wanted.shape}"
         raise Wrong(message, cause=_why_shape(name, array, wanted))
@@ -359,11 +418,14 @@ def _check_array(name: str, value: Any, wanted: Array | None) -> Array | None:
 
 def _why_shape(name: str, array: Array, wanted: Array) -> str:
     if array.ndim == wanted.ndim and array.shape == wanted.shape[::-1]:
-        return f"{name} is transposed: the order of the factors of a matrix product"
+        return f"{name} is transposed: the factors of a product, or its axes, are exchanged"
     if array.ndim == wanted.ndim + 1:
         return f"{name} has an axis too many: a sum over it is missing"
     if array.ndim < wanted.ndim:
         return f"{name} has too few axes: a sum that went over one axis too many, or over all"
+    for axis, (mine, right) in enumerate(zip(array.shape, wanted.shape, strict=False)):
+        if array.ndim == wanted.ndim and abs(mine - right) == 1:
+            return f"axis {axis} of {name} is one too {'short' if mine < right else 'long'}"
     return "compare with the shapes in the docstring"
 
 
@@ -392,7 +454,7 @@ def show_case(arguments: Sequence[str], case: Case) -> list[str]:
         elif isinstance(value, State):
             for key in ("order", "W", "logits"):
                 lines += show(f"{name}.{key}", getattr(value, key))
-        elif value is None or isinstance(value, (np.ndarray, int, float, str, list)):
+        elif isinstance(value, (np.ndarray, int, float, list)):
             lines += show(name, value)
         elif inspect.isfunction(value) and value.__doc__:
             lines.append(f"{name}: {value.__doc__}")

@@ -130,14 +130,17 @@ LOG_P = Function(
         "0 and 1 are exchanged: this is log p(1 - x)": lambda z, x: -softplus((2 * x - 1) * z),
         "the term of x = 0 is missing: log(1 - p) counts where x is 0":
             lambda z, x: -x * softplus(-z),
+        "the term of x = 1 is missing: log(p) counts where x is 1":
+            lambda z, x: -(1 - x) * softplus(z),
+        "softplus(z) is missing: x z - softplus(z) is log p in one line": lambda z, x: x * z,
+        "the sign of the logit is 1 - x, which is 1 or 0: 1 - 2 * x is +1 or -1":
+            lambda z, x: -softplus((1 - x) * z),
         "the bit is ignored: this is log p(x_i = 1) for every x": lambda z, x: -softplus(-z),
         "these are probabilities: the log is missing": lambda z, x: sigmoid((2 * x - 1) * z),
         "sigmoid is applied twice: softplus takes the logits themselves":
             lambda z, x: -softplus((1 - 2 * x) * sigmoid(z)),
-        "a logarithm of base 2: this is in bits, nats were asked for":
-            lambda z, x: -softplus((1 - 2 * x) * z) / np.log(2),
     },
-    rtol=1e-12, atol=0,
+    rtol=1e-12, atol=0, fast=bernoulli_log_p,
 )  # fmt: skip
 
 D_LOGITS = Function(
@@ -148,8 +151,6 @@ D_LOGITS = Function(
     {
         "the sign is turned: the loss is MINUS log p, so the gradient is p - x, not x - p":
             lambda z, x, scale: (x - sigmoid(z)) * scale,
-        "scale is forgotten": lambda z, x, scale: sigmoid(z) - x,
-        "divided by scale instead of multiplied": lambda z, x, scale: (sigmoid(z) - x) / scale,
         "divided by N as well: scale already holds the 1/N of a mean":
             lambda z, x, scale: (sigmoid(z) - x) * scale / len(x),
         "a factor p (1 - p) too many, the derivative of a sigmoid: with respect to the LOGITS it "
@@ -158,10 +159,12 @@ D_LOGITS = Function(
         "this is the gradient with respect to p, (p - x) / (p (1 - p)); the logits are one step "
         "further down": lambda z, x, scale: (sigmoid(z) - x) / (sigmoid(z) * sigmoid(-z)) * scale,
         "the sigmoid is missing: it is p - x, not logit - x": lambda z, x, scale: (z - x) * scale,
+        "softplus stands where its derivative, the sigmoid, is meant":
+            lambda z, x, scale: (softplus(z) - x) * scale,
         "x is ignored: this is the gradient for x = 0 everywhere":
             lambda z, x, scale: sigmoid(z) * scale,
     },
-    rtol=1e-12, atol=1e-15,
+    rtol=1e-12, atol=1e-15, fast=bernoulli_d_logits,
 )  # fmt: skip
 
 #: Arguments at which a formula that is not stable shows it.

@@ -235,7 +235,7 @@ def fill_in(state, x, n_known, uniforms, conditional):
         "The loop must run over state.order itself.",
     ),
     (fill_in,),
-    "import numpy as np",
+    "import numpy as np\n\nfrom pyarsimple.autoregressive import as_columns",
     teaches="a sampler that passed its tests",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,17 @@ def sizes() -> Iterator[tuple[Size, Array]]:
         yield size, np.arange(size.D) if k < N_NATURAL else cycle(size.D)
 
 
+def large(D: int) -> dict[str, Any]:
+    """Arguments of the functions of a NADE, by name, to count operations with."""
+    rng = np.random.default_rng(0)
+    W, V = rng.normal(size=(2, D, 16))
+    return {
+        "d_logits": rng.normal(size=(2, D)), "x": rng.integers(2, size=(2, D)).astype(float),
+        "n_known": 0, "uniforms": rng.random((2, D)), "W": W, "c": np.ones(16), "V": V,
+        "b": np.ones(D), "order": np.arange(D), "hidden": "sigmoid", "keep": None,
+    }  # fmt: skip
+
+
 def cycle(D: int) -> Array:
     """An order that is not its own inverse (from D = 3 on): 1, 2, ..., D-1, 0."""
     return np.roll(np.arange(D), -1)
@@ -58,5 +69,6 @@ def bits(rng: Rng, size: Size) -> Array:
     if size.N == 1:
         return np.ones((1, size.D))
     x = rng.integers(2, size=(size.N, size.D)).astype(float)
-    x[0], x[1] = 1, rng.permutation(np.arange(size.D) % 2 if size.D > 1 else [0])
+    x[0] = rng.permutation((np.arange(size.D) + 1) % 2)  # not all the same from D = 2 on
+    x[1] = 1 - x[0]
     return x

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from pyarsimple.exercises.cases import cycle
 from pyarsimple.exercises.grader import Exercise, Stage
 from pyarsimple.exercises.solutions import find_leaks
 from pyarsimple.orders import inverse, precedes
+
+Pair = tuple[int, int]
 
 TEMPLATE = '''\
 """Exercise causality-check: find every leak of a model, however small.
@@ -118,36 +121,119 @@ def _at(i: int, values: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return extra
 
 
-def _plant(
-    name: str, points: float, D: int, order: Array, extra: Callable[[Array], Array] | None,
-    leaks: set[tuple[int, int]], missed: str, model_order: Array | None = None,
-) -> Stage:  # fmt: skip
-    """A stage: this bug is found, whole, and nothing else is accused."""
+class _Plant(NamedTuple):
+    """A model with a bug, and all pairs that must be found in it."""
 
-    def judge(answer: Answer) -> str:
-        model = _Model(D, order if model_order is None else model_order, extra)
-        found = answer.call("find_leaks", model, D, order.copy(), answer.rng())
-        found = _pairs(found)
-        shown = [f"D = {D}", *show("order", order)]
-        if found - leaks:
-            i, j = min(found - leaks)
-            why = (
-                "x_j is before x_i in this order: that is allowed" if precedes(order)[i, j]
-                else "conditional i does not change with x_j: was more than one variable moved, or "
-                "were different rows compared?"
-            )  # fmt: skip
-            raise Wrong(f"accuses (i, j) = ({i}, {j}), which is no leak", shown, why)
-        if leaks - found:
-            i, j = min(leaks - found)
-            raise Wrong(f"misses (i, j) = ({i}, {j}): conditional {i} sees x_{j}", shown, missed)
-        if model.rows > 200_000:
-            raise Wrong(f"{model.rows} rows went through the model, 200000 are allowed", shown)
-        return f"{len(leaks)} leaks found" if leaks else "nobody accused"
+    name: str
+    points: float
+    D: int
+    order: Array
+    extra: Callable[[Array], Array] | None
+    leaks: set[Pair]
+    missed: str  # the likely reason, if simpler bugs are found
+    model_order: Array | None = None
 
-    return Stage(name, points, judge, gate=name == "honest model")
+    def model(self) -> _Model:
+        return _Model(
+            self.D, self.order if self.model_order is None else self.model_order, self.extra
+        )
+
+    def depends(self) -> set[Pair]:
+        """All pairs, allowed and forbidden."""
+        return _where(self.model().mask) | self.leaks
 
 
-def _pairs(found: Any) -> set[tuple[int, int]]:
+def _where(matrix: Array) -> set[Pair]:
+    return {(int(i), int(j)) for i, j in np.argwhere(matrix)}
+
+
+def _judge(plant: _Plant, answer: Answer) -> str:
+    """The bug is found, whole, and nothing else is accused."""
+    found, rows = _found(answer, plant)
+    shown = [f"D = {plant.D}", *show("order", plant.order)]
+    if found - plant.leaks:
+        i, j = min(found - plant.leaks)
+        why = (
+            "x_j is before x_i in this order: that is allowed" if precedes(plant.order)[i, j]
+            else "conditional i does not change with x_j: was more than one variable moved, or "
+            "were different rows compared?"
+        )  # fmt: skip
+        raise Wrong(f"accuses (i, j) = ({i}, {j}), which is no leak", shown, _habit(answer) or why)
+    if plant.leaks - found:
+        i, j = min(plant.leaks - found)
+        why = _habit(answer) or (plant.missed if _finds_the_simple_ones(answer, plant) else "")
+        raise Wrong(f"misses (i, j) = ({i}, {j}): conditional {i} sees x_{j}", shown, why)
+    if rows > 200_000:
+        raise Wrong(f"{rows} rows went through the model, 200000 are allowed", shown)
+    return f"{len(plant.leaks)} leaks found" if plant.leaks else "nobody accused"
+
+
+def _found(answer: Answer, plant: _Plant) -> tuple[set[Pair], int]:
+    """What the answer finds, and how many rows it looks at; run once for all stages."""
+    if plant.name not in answer.notes:
+        model = plant.model()
+        found = answer.call("find_leaks", model, plant.D, plant.order.copy(), answer.rng())
+        answer.notes[plant.name] = _pairs(found), model.rows
+    known: tuple[set[Pair], int] = answer.notes[plant.name]
+    return known
+
+
+def _finds_the_simple_ones(answer: Answer, plant: _Plant) -> bool:
+    """Whether every leak is found in the models that hide nothing: then it is the hiding."""
+    simple = [p for p in PLANTS if p.name in SIMPLE and p.name != plant.name]
+    return all(_found(answer, p)[0] == p.leaks for p in simple)
+
+
+#: Bugs that show at any row, and by themselves.
+SIMPLE = ("honest model", "sees itself", "no mask", "only the last", "wrong order")
+
+#: What may be done wrong with every model, and which pairs are found then.
+HABITS: dict[str, Callable[[_Plant], set[Pair]]] = {
+    "nothing is found in any model: is column j changed, and are the outputs compared with those "
+    "before?": lambda p: set(),
+    "the pairs are turned: (i, j) is wanted, i for the conditional and j for the variable that it "
+    "sees": lambda p: {(j, i) for i, j in p.leaks},
+    "the diagonal was not tested: a conditional must not depend on its own variable":
+        lambda p: {(i, j) for i, j in p.leaks if i != j},
+    "precedes is taken the wrong way round: precedes(order)[i, j] is true where j comes before i":
+        lambda p: p.depends() - _where(precedes(p.order).T),
+    "what is allowed is taken from the inverse of order: order[k] is the variable in position k":
+        lambda p: p.depends() - _where(precedes(inverse(p.order))),
+    "order is ignored: what is allowed is taken from 0, 1, 2, ...":
+        lambda p: p.depends() - _where(np.tri(p.D, k=-1)),
+    "every dependence is accused, also those that the order allows": lambda p: p.depends(),
+    "every forbidden pair is accused, whether the conditional changes or not":
+        lambda p: _where(~precedes(p.order)),
+    "pairs with i <= j were not tested: in this order they may be leaks":
+        lambda p: {(i, j) for i, j in p.leaks if i > j},
+    "pairs with i < j were not tested: in this order they may be leaks":
+        lambda p: {(i, j) for i, j in p.leaks if i >= j},
+    "pairs with i >= j were not tested: in this order they may be leaks":
+        lambda p: {(i, j) for i, j in p.leaks if i < j},
+    "pairs with i > j were not tested: in this order they may be leaks":
+        lambda p: {(i, j) for i, j in p.leaks if i <= j},
+    "the last variable is left out by the loop over j":
+        lambda p: {(i, j) for i, j in p.leaks if j < p.D - 1},
+    "the first variable is left out by the loop over j":
+        lambda p: {(i, j) for i, j in p.leaks if j > 0},
+}  # fmt: skip
+
+
+def _habit(answer: Answer) -> str:
+    """The mistake that explains what was found in every small model, if there is one."""
+    small = [p for p in PLANTS if p.D < 10]  # an answer may take for ever over the large one
+    try:
+        found = [_found(answer, p)[0] for p in small]
+    except Wrong:
+        return ""
+    explained = (
+        text for text, finds in HABITS.items()
+        if all(mine == finds(p) for mine, p in zip(found, small, strict=True))
+    )  # fmt: skip
+    return next(explained, "")
+
+
+def _pairs(found: Any) -> set[Pair]:
     if isinstance(found, np.ndarray) and found.dtype == bool:
         raise Wrong("returns a matrix", cause="a set of pairs (i, j) is wanted, whole numbers")
     try:
@@ -159,21 +245,9 @@ def _pairs(found: Any) -> set[tuple[int, int]]:
         ) from None
 
 
-def _upwards(order: Array, *, last: bool = False) -> set[tuple[int, int]]:
-    """What the order forbids, the diagonal left out or alone."""
-    D = len(order)
-    return {
-        (i, j) for i in range(D) for j in range(D)
-        if not precedes(order)[i, j] and (i == j) == last
-    }  # fmt: skip
-
-
 _FOUR, _LARGE = cycle(4), cycle(24)
 _FIRST, _LAST = int(_FOUR[0]), int(_FOUR[-1])
-_WRONG_ORDER = {
-    (i, j) for i in range(4) for j in range(4)
-    if precedes(inverse(_FOUR))[i, j] and not precedes(_FOUR)[i, j]
-}  # fmt: skip
+_WRONG_ORDER = _where(precedes(inverse(_FOUR)) & ~precedes(_FOUR))
 
 
 def _gates() -> dict[int, tuple[Array, Array]]:
@@ -198,44 +272,44 @@ def _behind_gates(x: Array) -> Array:
     return added
 
 
-STAGES = (
-    _plant(
+PLANTS = (
+    _Plant(
         "honest model", 1, 4, _FOUR, None, set(), "",
     ),
-    _plant(
+    _Plant(
         "sees itself", 1, 4, _FOUR, lambda x: 0.5 * x, {(i, i) for i in range(4)},
-        "the diagonal was not tested: a conditional must not depend on its own variable",
+        "",
     ),
-    _plant(
+    _Plant(
         "no mask", 1, 4, _FOUR, lambda x: x @ np.ones((4, 4)) / 3,
-        _upwards(_FOUR) | _upwards(_FOUR, last=True),
+        _where(~precedes(_FOUR)),
         "not every pair was tested: all j that are not before i, for every i",
     ),
-    _plant(
+    _Plant(
         "only the last", 1, 4, _FOUR, _at(_FIRST, lambda x: x[:, _LAST]), {(_FIRST, _LAST)},
         "the first and the last variable are left out by the loop",
     ),
-    _plant(
+    _Plant(
         "wrong order", 1, 4, _FOUR, None, _WRONG_ORDER,
         "what is allowed depends on order, and order[k] is the variable in position k",
         inverse(_FOUR),
     ),
-    _plant(
+    _Plant(
         "behind a gate", 1.5, 6, cycle(6), _at(1, lambda x: x[:, 4] * x[:, 2] * (1 - x[:, 3])),
         {(1, 4), (1, 2), (1, 3)},
         "the leak shows only where other bits have certain values: one base point (all zeros, or a "
-        "single row) is not enough, try many random rows",
+        "single row) is not enough. Try many random rows: any one that changes is a proof",
     ),
-    _plant(
+    _Plant(
         "cancelling", 1, 5, cycle(5), _at(1, lambda x: (x[:, 3] != x[:, 4]) * 0.5),
         {(1, 3), (1, 4)},
         "two variables that are moved together cancel: move one at a time",
     ),
-    _plant(
+    _Plant(
         "tiny", 1, 4, _FOUR, _at(_FIRST, lambda x: 1e-13 * x[:, 3]), {(_FIRST, 3)},
         "a tolerance hides it: equal means equal in every bit, so compare with !=",
     ),
-    _plant(
+    _Plant(
         "24 variables", 1.5, 24, _LARGE, _behind_gates,
         {(i, int(j)) for i, (places, _) in _GATES.items() for j in places},
         "too few rows, or not every pair: random rows by the thousand find this",
@@ -249,7 +323,10 @@ EXERCISE = Exercise(
     minutes=45,
     template=TEMPLATE,
     hints=HINTS,
-    stages=STAGES,
+    stages=tuple(
+        Stage(p.name, p.points, functools.partial(_judge, p), gate=p.name == "honest model")
+        for p in PLANTS
+    ),
     solution=(find_leaks,),
     imports="from collections.abc import Callable\n\nimport numpy as np\n\n"
     "from pyarsimple.exercises.solutions import all_bits\nfrom pyarsimple.orders import precedes",

@@ -148,6 +148,7 @@ ALL_BITS = Function(
             lambda D: all_bits(D)[:, ::-1],
         "counts downwards, or 0 and 1 are exchanged": lambda D: all_bits(D)[::-1],
     },
+    fast=all_bits,
 )  # fmt: skip
 
 LOG_P = Function(
@@ -166,9 +167,14 @@ LOG_P = Function(
         "the log is missing: these are probabilities":
             lambda table, x: np.exp(_conditionals(table, x)),
         "the sign is turned: these are -log p": lambda table, x: -_conditionals(table, x),
-        "x is ignored: this is the probability of a 1":
+        "x_i is ignored: this is the probability of a 1":
             lambda table, x: _of_ones(table, x),
+        "a mean stands where the bits that follow are to be summed out":
+            lambda table, x: _conditionals(table, x) - np.log(2) * np.arange(table.ndim)[::-1],
+        "this is p(x_<i), what p(x_0, ..., x_i) is to be divided by":
+            lambda table, x: _conditionals(table, x, joint=True) - _conditionals(table, x),
     },
+    fast=log_conditionals,
 )  # fmt: skip
 
 

@@ -30,6 +30,8 @@ hole; it is graded on this machine in seconds, without a network.
 """
 
 EPILOG = """\
+Progress is kept in exercises-progress.json: grade writes it beside the file
+that it grades, the others where they are run (or in --folder).
 The answer runs in a process of its own with limits on time and memory. That
 guards against accidents; it is no sandbox: grade untrusted code elsewhere.
 Exit status: 0 all right, 1 not right yet, 2 bad usage.
@@ -60,7 +62,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add.add_argument("--folder", **folder)
     add.add_argument("--force", action="store_true", help="replace a file that is there already")
 
-    add = actions.add_parser("grade", help="grade a file")
+    add = actions.add_parser(
+        "grade", help="grade a file",
+        description="Grade a file; the outcome is recorded in exercises-progress.json beside it.",
+    )  # fmt: skip
     add.add_argument("file", metavar="FILE")
     add.add_argument("--exercise", metavar="NAME", help="if the file does not say which it answers")
     add.add_argument(
@@ -71,7 +76,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add.add_argument("--seconds", type=_positive, default=8.0, help="limit of time (default: 8)")
     add.add_argument("--megabytes", type=_positive, default=2048,
                      help="limit of memory (default: 2048)")  # fmt: skip
-    add.add_argument("--no-record", action="store_true", help="leave the student's progress alone")
+    add.add_argument("--no-record", action="store_true",
+                     help="do not write exercises-progress.json beside the file")  # fmt: skip
 
     add = actions.add_parser("hint", help="the next of three hints")
     add.add_argument("name", metavar="NAME")

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pyarsimple.conditionals import sigmoid
+from pyarsimple.checks import mistakes
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng
 from pyarsimple.exercises.cases import bits, numbers, sizes
 from pyarsimple.exercises.grader import Exercise, read_template
 from pyarsimple.exercises.stages import dependences, stages_of
+from pyarsimple.exercises.suspects import backward_suspects
 from pyarsimple.models.fvsbn import fvsbn_backward, fvsbn_logits
-from pyarsimple.orders import precedes
+from pyarsimple.orders import inverse, precedes
 
 _LETTERS = """\
     letter   shape    what
@@ -172,12 +173,20 @@ _MASKS: dict[str, Any] = {
     "only the diagonal is masked: every variable sees all others": lambda order: ~_eye(order),
     "the mask is upside down: variables see those after them":
         lambda order: precedes(order).T,
-    "the mask is that of the natural order: order is ignored":
-        lambda order: np.tri(len(order), k=-1, dtype=bool),
-    "the mask belongs to the inverse of order: order[k] is the variable in position k, not the "
-    "position of variable k": lambda order: precedes(np.argsort(order)),
+    "only the rows of the mask are permuted by order, and not its columns":
+        lambda order: _lower(order)[order],
+    "only the columns of the mask are permuted by order, and not its rows":
+        lambda order: _lower(order)[:, order],
+    "variable k gets the mask that belongs to the variable in position k, order[k]":
+        lambda order: _lower(order)[:, inverse(order)],
+    "x_j counts as if j were its position: the mask compares positions on both sides":
+        lambda order: _lower(order)[inverse(order)],
     "only the variable just before is seen": lambda order: _just_before(order),
 }  # fmt: skip
+
+
+def _lower(order: Array) -> Array:
+    return np.tri(len(order), k=-1, dtype=bool)
 
 
 def _just_before(order: Array) -> Array:
@@ -201,30 +210,16 @@ LOGITS = Function(
             lambda x, W, b, order: x @ np.where(precedes(order), W, 0) + b,
         "W is transposed before it is masked: W[i, j] leads from x_j to variable i":
             lambda x, W, b, order: x @ np.where(precedes(order), W.T, 0).T + b,
-        "the bias b is forgotten": lambda x, W, b, order: x @ np.where(precedes(order), W, 0).T,
-        "these are probabilities: the logits were asked for, without a sigmoid":
-            lambda x, W, b, order: sigmoid(x @ np.where(precedes(order), W, 0).T + b),
         "the mask is -inf where it should be 0: that is for a softmax's logits, not for weights":
             lambda x, W, b, order: x @ np.where(precedes(order), W, -np.inf).T + b,
     },
+    fast=fvsbn_logits,
 )  # fmt: skip
 
 
-def _dW_db(d_logits: Array, x: Array, mask: Array) -> tuple[Array, Array]:
-    return np.where(mask, d_logits.T @ x, 0), d_logits.sum(axis=0)
-
-
 def _masked_backward(mask: Any) -> Any:
-    return lambda d_logits, x, order: _dW_db(d_logits, x, mask(order))
-
-
-def _changed(change_W: Any = None, change_b: Any = None) -> Any:
-    def suspect(d_logits: Array, x: Array, order: Array) -> tuple[Any, Any]:
-        dW, db = _dW_db(d_logits, x, precedes(order))
-        return (
-            change_W(dW, len(x)) if change_W else None,
-            change_b(db, len(x)) if change_b else None,
-        )
+    def suspect(d_logits: Array, x: Array, order: Array) -> tuple[Array, Array]:
+        return np.where(mask(order), d_logits.T @ x, 0), d_logits.sum(axis=0)
 
     return suspect
 
@@ -240,15 +235,9 @@ GRADIENTS = Function(
             lambda d_logits, x, order: (
                 np.where(precedes(order), x.T @ d_logits, 0), None
             ),
-        "transposed, mask and all: dW[i, j] belongs to W[i, j], from x_j to variable i":
-            _changed(lambda dW, N: dW.T),
-        "d_logits is ignored for W: the gradient by W needs it":
-            lambda d_logits, x, order: _dW_db(np.ones_like(x), x, precedes(order)),
-        "x has no part in db: each b_i is added to its logit as it is": lambda d_logits, x, order: (
-            None, (d_logits * x).sum(axis=0)
-        ),
-    },
-    by_norm=True, rtol=1e-9,
+    }
+    | backward_suspects("fvsbn", mistakes.fvsbn_backward),
+    by_norm=True, rtol=1e-9, fast=fvsbn_backward,
 )  # fmt: skip
 
 
@@ -265,7 +254,7 @@ FORWARD_EXERCISE = Exercise(
     minutes=15,
     template=FORWARD,
     hints=FORWARD_HINTS,
-    stages=(*stages_of(LOGITS, 6), dependences(_outputs, 3)),
+    stages=(*stages_of(LOGITS, 6), dependences(LOGITS, _outputs, 3)),
     solution=(fvsbn_logits,),
     imports="import numpy as np\n\nfrom pyarsimple.orders import precedes",
 )

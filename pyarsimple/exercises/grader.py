@@ -38,6 +38,7 @@ WIDTH = 80
 
 #: How a stage ends.
 RIGHT, COSTLY, WRONG, NOT_DONE, SKIPPED = "ok", "slow", "WRONG", "not done", "-"
+NOT_JUDGED = "not judged: mend what is above first"
 
 
 @dataclass(frozen=True)
@@ -137,13 +138,14 @@ class StageResult:
 
     def line(self, width: int) -> str:
         """One line, of at most 80 columns."""
-        text = f"  {self.title.ljust(width)}  {self.status.ljust(8)}  {self.remark}"
+        remark = self.remark if self.status != SKIPPED else self.remark or NOT_JUDGED
+        text = f"  {self.title.ljust(width)}  {self.status.ljust(8)}  {remark}"
         return text.rstrip() if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
 
     def told(self) -> str:
         """The status and the remark, or that there is none."""
         if self.status == SKIPPED and not self.remark:
-            return "not judged: a stage before it must be right first"
+            return NOT_JUDGED
         return f"{self.status}: {self.remark}" if self.remark else self.status
 
     def detail(self, width: int = 0) -> str:

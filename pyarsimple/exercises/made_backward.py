@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import numpy as np
 
 from pyarsimple.activations import activate_slope
+from pyarsimple.checks import mistakes
 from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.cases import SIZES, numbers
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
 from pyarsimple.exercises.stages import shapes, values
+from pyarsimple.exercises.suspects import backward_suspects
 from pyarsimple.models.made import made_backward, made_forward
 
 TEMPLATE = '''\
@@ -129,68 +128,26 @@ def _cases(rng: Rng) -> Iterator[Case]:
             yield draw(N, D), layers, W, V, A, "tanh", None
 
 
-def _wrong(
-    d_logits: Array, layers: list[Array], W: list[Array], V: Array, A: Array | None, hidden: str,
-    keeps: None, **how: Any,
-) -> Any:  # fmt: skip
-    """The backward of MADE with the mistakes named in ``how``."""
-    d_h = d_logits @ V
-    dW, dc = [], []
-    for k in reversed(range(len(W))):
-        h = layers[k + 1]
-        slopes = {"none": np.ones_like(h), "sigmoid": h * (1 - h), "of_a": 1 - np.tanh(h) ** 2}
-        slope = slopes.get(how.get("slope", ""), 1 - h * h)
-        if how.get("slope") == "below" and layers[k].shape == h.shape:
-            slope = 1 - layers[k] ** 2
-        if how.get("slope") == "first" and k < len(W) - 1:
-            slope = np.ones_like(h)
-        d_a = d_h * slope
-        below = layers[0] if how.get("inputs") and layers[0].shape == layers[k].shape else layers[k]
-        dW.append(below.T @ d_a)
-        dc.append((d_h if how.get("dc") else d_a).sum(axis=0))
-        d_h = (d_h if how.get("skip") else d_a) @ W[k].T
-    dA = None if A is None else d_logits.T @ layers[0]
-    lists = (dW, dc) if how.get("reversed") else (dW[::-1], dc[::-1])
-    return *lists, d_logits.T @ layers[-1], d_logits.sum(axis=0), dA
-
-
-def _suspect(**how: Any) -> Any:
-    return lambda *args: _wrong(*args, **how)
-
-
 GRADIENTS = Function(
     "made_backward",
     ("dW", "dc", "dV", "db", "dA"),
     _names["slow_made_backward"],
     _cases,
-    {
-        "the derivative of the hidden units is missing: d_a = d_h * activate_slope(h, hidden)":
-            _suspect(slope="none"),
-        "this is the slope of the sigmoid, h * (1 - h); that of tanh is 1 - h * h":
-            _suspect(slope="sigmoid"),
-        "tanh is applied to h again: h is tanh(a) already": _suspect(slope="of_a"),
-        "the slope is there in the last layer, and missing in those before it":
-            _suspect(slope="first"),
-        "d_h goes back without the slope: what reaches the layer below is d_a @ W[k].T":
-            _suspect(skip=True),
-        "dc is summed from d_h: it is the sum of d_a, with the slope": _suspect(dc=True),
-        "the lists are in the order of the walk back: the first layer must come first":
-            _suspect(reversed=True),
-    },
-    by_norm=True, rtol=1e-6, atol=1e-9,
+    backward_suspects("made", mistakes.made_backward, without=("slope-of-tanh", "x-shift")),
+    by_norm=True, rtol=1e-6, atol=1e-9, fast=made_backward,
 )  # fmt: skip
 
 
 def _deep(depth: range) -> Function:
     """The same function, on the networks of these depths only: the steps of the ladder."""
-    suspects = {k: v for k, v in GRADIENTS.suspects.items() if max(depth) > 1 or "list" not in k}
 
     def cases(rng: Rng) -> Iterator[Case]:
         return (case for case in _cases(rng) if len(case[2]) in depth)
 
     return Function(
-        "made_backward", GRADIENTS.returns, GRADIENTS.definition, cases, suspects,
+        "made_backward", GRADIENTS.returns, GRADIENTS.definition, cases, GRADIENTS.suspects,
         GRADIENTS.rtol, GRADIENTS.atol, by_norm=True, label=f"made_backward {depth}",
+        fast=made_backward,
     )  # fmt: skip
 
 

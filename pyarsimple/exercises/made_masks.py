@@ -10,7 +10,7 @@ import numpy as np
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong, show
 from pyarsimple.exercises.cases import cycle
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
-from pyarsimple.exercises.stages import stages_of
+from pyarsimple.exercises.stages import known_cause, stages_of
 from pyarsimple.models.made import make_masks, spread_degrees
 from pyarsimple.orders import inverse, precedes
 
@@ -117,19 +117,20 @@ def _mask_cases(rng: Rng) -> Iterator[Case]:
 
 
 def _degree_cases(rng: Rng) -> Iterator[Case]:
-    yield from ((1, 1), (1, 2), (2, 3), (4, 3), (3, 5), (7, 4), (12, 6))
+    yield from ((1, 1), (3, 1), (1, 2), (2, 3), (4, 3), (3, 5), (7, 4), (11, 5), (12, 6), (14, 5))
 
 
 def _masks(
     order: Array, degrees: Sequence[Array], *, first: Any = np.less, between: Any = np.less_equal,
-    last: Any = np.less_equal, position: Any = inverse,
+    last: Any = np.less_equal, position: Any = inverse, position_last: Any = None,
+    none: Any = precedes,
 ) -> list[Array]:  # fmt: skip
     place = position(order)[:, np.newaxis]
     if not degrees:
-        return [precedes(order) if position is inverse else np.less(place.T, place)]
+        return [none(order) if position is inverse else np.less(place.T, place)]
     masks = [first(place, degrees[0])]
     masks += [between(degrees[k][:, np.newaxis], degrees[k + 1]) for k in range(len(degrees) - 1)]
-    return [*masks, last(degrees[-1], place)]
+    return [*masks, last(degrees[-1], (position_last or position)(order)[:, np.newaxis])]
 
 
 def _suspect(**how: Any) -> Any:
@@ -152,15 +153,30 @@ MASKS = Function(
             _suspect(between=np.greater_equal),
         "order itself is used as the position: order[k] is the variable in position k, position is "
         "its inverse": _suspect(position=np.asarray),
-        "order is ignored: positions are 0, 1, 2, ...":
-            _suspect(position=lambda order: np.arange(len(order))),
+        "order itself is used as the position in the last mask, and its inverse in the first":
+            _suspect(position_last=np.asarray),
+        "order itself is used as the position in the first mask, and its inverse in the last":
+            _suspect(position=np.asarray, position_last=inverse),
+        "between the layers stands == where <= is meant: a unit may feed all of its degree or a "
+        "higher one": _suspect(between=np.equal),
         "the masks are turned: true is wanted where a weight is FREE":
             lambda order, degrees: [~m for m in _masks(order, degrees)],
         "without hidden layers the mask is transposed: row i holds what variable i sees":
-            lambda order, degrees: make_masks(order, degrees) if degrees else [precedes(order).T],
+            _suspect(none=lambda order: precedes(order).T),
+        "without hidden layers each variable sees itself": _suspect(
+            none=lambda order: precedes(order) | np.eye(len(order), dtype=bool)
+        ),
+        "without hidden layers order is ignored": _suspect(
+            none=lambda order: np.tri(len(order), k=-1, dtype=bool)
+        ),
+        "positions are counted from 1: then the first mask is position <= degree, and the last "
+        "degree < position": _suspect(first=lambda p, m: p + 1 < m, last=lambda m, p: m <= p + 1),
+        "the first mask cuts the last variable that a unit may see: it is position < degree":
+            _suspect(first=lambda p, m: p + 1 < m),
         "positions are counted from 1 in the last mask: then a unit of degree m feeds variable m "
         "of 1..D, which it has seen": _suspect(last=lambda m, place: m <= place + 1),
     },
+    fast=make_masks,
 )  # fmt: skip
 
 
@@ -188,7 +204,22 @@ DEGREES = Function(
             lambda H, D: np.round(np.linspace(min(1, D - 1), D - 1, H)).astype(int),
         "cut from a linspace: the last degree gets a single unit":
             lambda H, D: np.linspace(min(1, D - 1), D - 1, H).astype(int),
+        "spread to D, or divided by n_units - 1: the last unit gets D, and may feed no variable":
+            lambda H, D: _spread(H, D, lambda k, H, D: 1 + k * (D - 1) // max(1, H - 1)),
+        "the units that are left over all go to the first degrees: spread them evenly":
+            lambda H, D: _spread(H, D, lambda k, H, D: np.sort(1 + k % (D - 1))),
+        "the last degrees get fewer units than the others, or none: // rounds once too often":
+            lambda H, D: _spread(H, D, lambda k, H, D: 1 + k // -(-H // (D - 1))),
+        "the last degree gets all units that are left over: // rounds once too often":
+            lambda H, D: _spread(
+                H, D, lambda k, H, D: np.minimum(D - 1, 1 + k // max(1, H // (D - 1)))
+            ),
+        "for D = 1 the degrees are 0: there is nothing to be seen":
+            lambda H, D: 1 + np.arange(H) * (D - 1) // H,
+        "the degrees are not cut to whole numbers: // divides without a remainder":
+            lambda H, D: _spread(H, D, lambda k, H, D: 1 + k * (D - 1) / H),
     },
+    fast=spread_degrees,
 )  # fmt: skip
 
 
@@ -208,8 +239,10 @@ def _product(answer: Answer) -> str:
             raise Wrong(
                 f"{'a leak' if leak else 'a path is cut'}: from variable {j} to variable {i}",
                 [*show("order", order), *show("degrees", degrees[0])],
-                "a mask lets pass what it should stop: < and <= exchanged" if leak
-                else "a mask stops what it should let pass: < and <= exchanged",
+                known_cause(
+                    answer, MASKS, otherwise="a mask lets pass what it should stop" if leak
+                    else "a mask stops what it should let pass",
+                ),
             )  # fmt: skip
     return "the product of the masks is the order's triangle"
 
@@ -229,5 +262,5 @@ EXERCISE = Exercise(
     solution=(make_masks, spread_degrees),
     imports="from collections.abc import Sequence\nfrom itertools import pairwise\n\n"
     "import numpy as np\nimport numpy.typing as npt\n\n"
-    "from pyarsimple.orders import inverse, precedes",
+    "from pyarsimple.orders import positions, precedes",
 )

@@ -109,9 +109,11 @@ def _wrong(log_w: Array, mean: Array, log_s: Array, x: Array, **how: Any) -> tup
     """The gradient with the mistakes named in ``how``."""
     s = np.exp(2 * log_s) if how.get("variance") else np.exp(log_s)
     z = (x[:, np.newaxis] - mean) / s
-    log_joint = log_w - z**2 / 2 - (0 if how.get("no_width") else log_s)
-    r = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1)[:, np.newaxis])
-    w = np.exp(log_w - np.logaddexp.reduce(log_w, axis=1)[:, np.newaxis])
+    square = {"half": z**2, "linear": z / 2}.get(how.get("square", ""), z**2 / 2)
+    log_joint = log_w - square - how.get("front", 1) * log_s
+    over = {"axis": how.get("axis", 1), "keepdims": True}
+    r = np.exp(log_joint - np.logaddexp.reduce(log_joint, **over))
+    w = np.exp(log_w - np.logaddexp.reduce(log_w, **over))
     if how.get("r") == "w":
         r = w
     if how.get("r") == "one":
@@ -119,12 +121,11 @@ def _wrong(log_w: Array, mean: Array, log_s: Array, x: Array, **how: Any) -> tup
     if how.get("r") == "bells":
         log_bells = -log_s - z**2 / 2
         r = np.exp(log_bells - np.logaddexp.reduce(log_bells, axis=1)[:, np.newaxis])
-    d_log_w = -r if how.get("w") == "none" else w - r
-    d_log_w = r - w if how.get("sign") else d_log_w
-    if how.get("w") == "by_w":
-        d_log_w = -r / w
-    d_mean = -r * z / (1 if how.get("no_s") else s) * (-1 if how.get("sign") else 1)
-    d_log_s = r * (1 - z**2) * (-1 if how.get("sign") else 1)
+    d_log_w = {
+        "none": -r, "by_w": -r / w, "raw": np.exp(log_w) - r, "r": r,
+    }.get(how.get("w", ""), w - r)  # fmt: skip
+    d_mean = -r * z / {"none": 1, "times": 1 / s, "square": s * s}.get(how.get("s", ""), s)
+    d_log_s = r * (1 - z**2)
     if how.get("width") == "by_s":
         d_log_s = d_log_s / s
     if how.get("width") == "no_one":
@@ -146,26 +147,38 @@ GRADIENT = Function(
     _names["slow_mixture_gradient"],
     _cases,
     {
-        "the sign is turned: this is the gradient of +sum(log p)": _suspect(sign=True),
         "the shares r are just the weights w: they must say how well each bell explains x":
             _suspect(r="w"),
         "the shares r are missing: each bell counts as if it were alone": _suspect(r="one"),
         "the weights are missing from the shares r: r_nk is w_nk N(...) / p, with w_nk":
             _suspect(r="bells"),
         "the widths are missing from the shares r: N(x; mean, s) has 1/s in front":
-            _suspect(no_width=True),
+            _suspect(front=0),
+        "the widths have the wrong sign in the shares r: N(x; mean, s) has 1/s in front, so that "
+        "log_s is subtracted": _suspect(front=-1),
+        "the 1/2 of z**2 / 2 is missing in the shares r": _suspect(square="half"),
+        "z is not squared in the shares r: the bell is exp(-z**2 / 2)": _suspect(square="linear"),
+        "normalised over the rows, axis 0: the shares, and the weights, of K bells sum to one":
+            _suspect(axis=0),
         "s is taken as exp(2 log_s): log_s is the log of the width, not of its half":
             _suspect(variance=True),
         "the softmax of the weights is not derived: its sum adds w, so that d_log_w = w - r":
             _suspect(only=0, w="none"),
+        "the share is derived, and the minus in front of log p is missing; so is w":
+            _suspect(only=0, w="r"),
         "this is the derivative by w itself, not by log_w": _suspect(only=0, w="by_w"),
-        "1/s is missing: z = (x - mean) / s changes with mean by -1/s": _suspect(only=1, no_s=True),
+        "the weights are not normalised: w is the softmax of log_w, not its exp()":
+            _suspect(only=0, w="raw"),
+        "1/s is missing: z = (x - mean) / s changes with mean by -1/s": _suspect(only=1, s="none"),
+        "multiplied by s, where z = (x - mean) / s changes with mean by -1/s":
+            _suspect(only=1, s="times"),
+        "1/s is there twice: z = (x - mean) / s has one already": _suspect(only=1, s="square"),
         "this is the derivative by s, not by log_s: multiply it by s":
             _suspect(only=2, width="by_s"),
         "the width in front of the bell is forgotten: 1/s adds the 1 in 1 - z**2":
             _suspect(only=2, width="no_one"),
     },
-    rtol=1e-10, atol=1e-13,
+    rtol=1e-10, atol=1e-13, fast=mixture_gradient,
 )  # fmt: skip
 
 _EXTREME = [

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 
 from pyarsimple.activations import activate, activate_slope
-from pyarsimple.conditionals import sigmoid
-from pyarsimple.exercises.answers import Array, Case, Function, Rng
+from pyarsimple.checks import mistakes
+from pyarsimple.exercises.answers import Case, Function, Rng
 from pyarsimple.exercises.cases import bits, numbers, sizes
 from pyarsimple.exercises.grader import Exercise, read_template
 from pyarsimple.exercises.stages import cost, stages_of
+from pyarsimple.exercises.suspects import backward_suspects
 from pyarsimple.models.nade import nade_backward
 
 TEMPLATE = '''\
@@ -113,73 +111,16 @@ def _cases(rng: Rng) -> Iterator[Case]:
         yield d_logits, bits(rng, size), W, c, V, order, "sigmoid", None
 
 
-def _wrong(
-    d_logits: Array, x: Array, W: Array, c: Array, V: Array, order: Array, hidden: str,
-    keep: Any, **how: Any,
-) -> tuple[Array, Array, Array, Array]:  # fmt: skip
-    """The backward of NADE with the mistakes named in ``how``."""
-    order = np.arange(len(W)) if how.get("natural") else order
-    a = np.tile(c, (len(x), 1))
-    states = []
-    for i in order:
-        if how.get("late"):
-            a += np.multiply.outer(x[:, i], W[i])
-        states.append(sigmoid(a))
-        if not how.get("late"):
-            a += np.multiply.outer(x[:, i], W[i])
-    dW, dV, d_a = np.zeros_like(W), np.zeros_like(V), np.zeros_like(a)
-    walk = list(zip(order, states, strict=True))
-    for i, h in walk if how.get("onwards") else walk[::-1]:
-        slope = {"none": 1.0, "tanh": 1 - h * h, "of_h": sigmoid(h) * sigmoid(-h)}
-        d_h = np.multiply.outer(d_logits[:, i], V[i])
-        new = d_h * slope.get(how.get("slope", ""), h * (1 - h))
-        if not how.get("self"):
-            dW[i] = x[:, i] @ d_a
-        d_a = new if how.get("step") else d_a + new
-        if how.get("self"):
-            dW[i] = x[:, i] @ d_a
-        if how.get("no_x"):
-            dW[i] = (d_a - new).sum(axis=0)
-        dV[i] = d_logits[:, i] @ h
-    return dW, d_a.sum(axis=0), dV, d_logits.sum(axis=0)
-
-
-def _suspect(**how: Any) -> Any:
-    return lambda *args: _wrong(*args, **how)
-
-
 GRADIENTS = Function(
     "nade_backward",
     ("dW", "dc", "dV", "db"),
     _names["slow_nade_backward"],
     _cases,
-    {
-        "the derivative of the sigmoid is missing: d_h must be multiplied by h * (1 - h)":
-            _suspect(slope="none"),
-        "this is the slope of tanh, 1 - h * h; that of the sigmoid is h * (1 - h)":
-            _suspect(slope="tanh"),
-        "the sigmoid is applied to h again: h is sigmoid(a) already, its slope is h * (1 - h)":
-            _suspect(slope="of_h"),
-        "only one step is accumulated: d_a must be added to (+=) along the walk, since W and c are "
-        "used by every later variable": _suspect(step=True),
-        "d_a already holds variable i's own logit when dW[i] is taken: x_i does not reach its own "
-        "logit, so dW[i] comes first": _suspect(self=True),
-        "the walk goes the wrong way: d_a must be collected from the last variable to the first":
-            _suspect(onwards=True),
-        "x has no part in dW: a row with x_i = 0 does not use W[i]": _suspect(no_x=True),
-        "the hidden states are one step late: h of variable i must not have x_i in it yet":
-            _suspect(late=True),
-        "order is ignored: the walk goes 0, 1, 2, ...": _suspect(natural=True),
-    },
-    by_norm=True, rtol=1e-6, atol=1e-9,
+    backward_suspects(
+        "nade", mistakes.nade_backward, without=("slope-of-sigmoid", "slope-of-rectifier")
+    ),
+    by_norm=True, rtol=1e-6, atol=1e-9, fast=nade_backward,
 )  # fmt: skip
-
-
-def _large(D: int) -> Case:
-    rng = np.random.default_rng(0)
-    W, V = rng.normal(size=(2, D, 16))
-    x = rng.integers(2, size=(2, D)).astype(float)
-    return rng.normal(size=(2, D)), x, W, np.ones(16), V, np.arange(D), "sigmoid", None
 
 
 EXERCISE = Exercise(
@@ -192,12 +133,12 @@ EXERCISE = Exercise(
     stages=(
         *stages_of(GRADIENTS, (3, 2, 2, 1)),
         cost(
-            "nade_backward", _large, 1,
+            GRADIENTS, 1,
             cause="something is summed from nothing for each variable; d_a of one step is that of "
             "the step after it plus one term",
         ),
     ),
     solution=(activate, activate_slope, nade_backward),
     imports="import numpy as np\n\nfrom pyarsimple.autoregressive import row_blocks\n"
-    "from pyarsimple.conditionals import sigmoid",
+    "from pyarsimple.conditionals import sigmoid\nfrom pyarsimple.orders import walk",
 )  # fmt: skip

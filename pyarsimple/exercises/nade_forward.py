@@ -101,31 +101,50 @@ def _wrong(
     x: Array, W: Array, c: Array, V: Array, b: Array, order: Array, *, late: int = 0, **how: Any
 ) -> Array:
     """NADE with a mistake: ``late=1`` sees itself, ``late=-1`` misses the one just before it."""
-    logits = np.empty_like(x)
+    logits, g = np.empty_like(x), how.get("g", sigmoid)
+    h = np.tile(c, (len(x), 1))
     for k, i in enumerate(order):
         seen = order[: max(0, k + late)]
         if how.get("one"):
             seen = seen[-1:]
-        a = how.get("in_bias", 1) * c + x[:, seen] @ W[seen]
-        h = np.maximum(a, 0) if how.get("relu") else sigmoid(a)
-        h = a if how.get("linear") else h
-        logits[:, i] = h @ V[i] + how.get("out_bias", 1) * b[i]
-    return sigmoid(logits) if how.get("p") else logits
+        if how.get("own"):
+            seen = order[k : k + 1]
+        a = c + x[:, seen] @ W[seen]
+        if how.get("no_c") and k > 0:
+            a -= c
+        if how.get("of_h"):
+            a = h + x[:, order[k - 1 : k]] @ W[order[k - 1 : k]]
+        h = g(a)
+        logits[:, i] = h @ V[i] + b[i]
+    return logits
 
 
 def _suspect(**how: Any) -> Any:
     def suspect(
         x: Array, W: Array, c: Array, V: Array, b: Array, order: Array, hidden: str, keep: None
     ) -> Array:
-        D = len(b)
-        if how.get("natural"):
-            order = np.arange(D)
-        if how.get("inverse"):
-            order = np.argsort(order)
-        logits = _wrong(x, W, c, V, b, order, **how)
-        return logits[:, order] if how.get("positions") else logits
+        return _wrong(x, W, c, V, b, order, **how)
 
     return suspect
+
+
+#: Mistakes in the sum or in what is made of it: sampling shares them.
+OF_THE_SUM = {
+    "the activation is one step late: the variable just before i is not in it yet":
+        _suspect(late=-1),
+    "only the variable just before i is seen: the activation must carry all earlier ones":
+        _suspect(one=True),
+    "= stands where += is meant: only the variable just before i is in the activation, c and all "
+    "others are lost": _suspect(one=True, no_c=True),
+    "c is lost after the first variable: the activation is c plus all rows of W that are known":
+        _suspect(no_c=True),
+    "h is carried where the activation a is meant: h = sigmoid(a) must not replace a":
+        _suspect(of_h=True),
+    "the sigmoid of the hidden units is missing: h must be sigmoid(a)": _suspect(g=lambda a: a),
+    "the hidden units are rectifiers here: hidden is 'sigmoid'":
+        _suspect(g=lambda a: np.maximum(a, 0)),
+    "the hidden units are tanh here: hidden is 'sigmoid'": _suspect(g=np.tanh),
+}  # fmt: skip
 
 
 LOGITS = Function(
@@ -136,24 +155,12 @@ LOGITS = Function(
     {
         "x_i is added to the activation before its own logit is computed, so that variable i sees "
         "itself: first the logit, then the update": _suspect(late=1),
-        "the activation is one step late: the variable just before i is not in it yet":
-            _suspect(late=-1),
-        "only the variable just before i is seen: the activation must carry all earlier ones":
-            _suspect(one=True),
+        "only x_i itself is in the activation of variable i: it must hold the variables before i, "
+        "and not x_i": _suspect(own=True),
         "every variable sees all of x, itself and later ones too: the sum must stop before i":
             lambda x, W, c, V, b, order, hidden, keep: sigmoid(c + x @ W) @ V.T + b,
-        "the bias c of the hidden units is forgotten": _suspect(in_bias=0),
-        "the bias b is forgotten": _suspect(out_bias=0),
-        "the sigmoid of the hidden units is missing: h must be sigmoid(a)": _suspect(linear=True),
-        "the hidden units are rectifiers here: hidden is 'sigmoid'": _suspect(relu=True),
-        "these are probabilities: the sigmoid is applied to the logits as well, where the logits "
-        "themselves are wanted": _suspect(p=True),
-        "order is ignored: the walk goes 0, 1, 2, ...": _suspect(natural=True),
-        "the inverse of order is used: order[k] is the variable in position k, not the position "
-        "of variable k": _suspect(inverse=True),
-        "columns are in the walk's order: write to column i = order[k], not to column k":
-            _suspect(positions=True),
-    },
+    } | OF_THE_SUM,
+    fast=nade_logits,
 )  # fmt: skip
 
 
@@ -162,13 +169,6 @@ def _outputs(answer: Any, D: int, order: Array) -> Any:
     W, V = numbers(rng, D, 3, plain=False), numbers(rng, D, 3, plain=False)
     c, b = numbers(rng, 3, plain=False), numbers(rng, D, plain=False)
     return lambda x: answer.call("nade_logits", x, W, c, V, b, order, "sigmoid", None)
-
-
-def _large(D: int) -> Case:
-    rng = np.random.default_rng(0)
-    W, V = rng.normal(size=(2, D, 16))
-    x = rng.integers(2, size=(2, D)).astype(float)
-    return x, W, np.ones(16), V, np.ones(D), np.arange(D), "sigmoid", None
 
 
 EXERCISE = Exercise(
@@ -180,13 +180,14 @@ EXERCISE = Exercise(
     hints=HINTS,
     stages=(
         *stages_of(LOGITS, 5),
-        dependences(_outputs, 2),
+        dependences(LOGITS, _outputs, 2),
         cost(
-            "nade_logits", _large, 2,
+            LOGITS, 2,
             cause="each hidden layer is summed from nothing; the sum of the next variable is that "
             "of this one plus one row of W",
         ),
     ),
     solution=(activate, nade_logits),
-    imports="import numpy as np\n\nfrom pyarsimple.conditionals import sigmoid",
+    imports="import numpy as np\n\nfrom pyarsimple.conditionals import sigmoid\n"
+    "from pyarsimple.orders import walk",
 )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
 from pyarsimple.exercises.solutions import best_step, numeric_gradient
-from pyarsimple.exercises.stages import stages_of
+from pyarsimple.exercises.stages import known_cause, stages_of
 
 TEMPLATE = '''\
 """Exercise numeric-gradient: a referee for gradients, and its best step.
@@ -72,7 +72,8 @@ def numeric_gradient(f, x, step):
     """Central differences of f at x, in the shape of x.
 
     About 6 lines. Error to expect: 1e-9, rounding. f is called with arrays
-    that are yours: do not move x itself, whoever gave it may still need it.
+    that are yours: x itself must not be moved, not even for a while, for
+    whoever gave it may be looking at it.
     """
     raise NotImplementedError("fill me in: numeric_gradient, about 6 lines")
 
@@ -80,8 +81,9 @@ def numeric_gradient(f, x, step):
 def best_step(f, x, gradient, steps):
     """The step whose numeric gradient is closest to ``gradient``.
 
-    About 2 lines. Closest in the norm: the root of the sum of squares. One
-    of the steps is returned as it is: no error at all.
+    About 2 lines. Closest in the norm, the root of the sum of squares (not
+    by the largest entry, which may choose another step). One of the steps
+    is returned as it is: no error at all. x must not be moved here either.
     """
     raise NotImplementedError("fill me in: best_step, about 2 lines")
 '''
@@ -121,6 +123,19 @@ def _step_cases(rng: Rng) -> Iterator[Case]:
     for D, steps in ((1, [1e-1, 1e-5]), (2, [1e-9, 1e-1, 1e-5]), (3, mixed)):
         x = rng.uniform(0.5, 1.5, D)
         yield _summed(np.exp), x, np.exp(x), np.array(steps)
+    # Of these the norm, the largest entry and the sum of absolute values choose different steps:
+    # the error of entry k is a_k h^2 + b_k h^4.
+    steps = [2.0, 0.5, 1.0, 1.5]
+    yield _quintic([4, -4, 3.5], [-4, 4, -2.5]), np.zeros(3), np.ones(3), np.array(steps)
+    yield _quintic([4, 3, 3], [-4, -1.5, -3]), np.zeros(3), np.ones(3), np.array(steps)
+
+
+def _quintic(a: list[float], b: list[float]) -> Callable[[Array], float]:
+    def quintic(x: Array) -> float:
+        return float((x + np.array(a) * x**3 + np.array(b) * x**5).sum())
+
+    quintic.__doc__ = f"x -> sum(x + a x^3 + b x^5), a = {a}, b = {b}"
+    return quintic
 
 
 def _summed(f: Callable[[Array], Array]) -> Callable[[Array], float]:
@@ -133,13 +148,13 @@ def _summed(f: Callable[[Array], Array]) -> Callable[[Array], float]:
 
 def _differences(
     f: Any, x: Array, step: float, *, up: float = 1, down: float = 1, width: float = 2,
-    stay: bool = False, every: bool = False,
+    stay: str = "", every: bool = False,
 ) -> Array:  # fmt: skip
     gradient = np.empty_like(x)
-    moving = x.copy()
-    for index in np.ndindex(x.shape):
-        a = moving if stay else x.copy()
-        b = x.copy()
+    a = b = x
+    for index in np.ndindex(x.shape):  # a point that stays where it is keeps all earlier moves
+        a = a.copy() if "a" in stay else x.copy()
+        b = b.copy() if "b" in stay else x.copy()
         if every:
             a, b = x + step, x - step
         else:
@@ -147,6 +162,34 @@ def _differences(
             b[index] -= down * step
         gradient[index] = (f(a) - f(b)) / (width * step)
     return gradient
+
+
+def _one_array(f: Any, x: Array, step: float, back: float = 0) -> Array:
+    """Each entry is moved up by h, then down by 2 h, and up again by the wrong number of h."""
+    gradient, x = np.empty_like(x), x.copy()
+    for index in np.ndindex(x.shape):
+        x[index] += step
+        high = f(x)
+        x[index] -= 2 * step
+        gradient[index] = (high - f(x)) / (2 * step)
+        x[index] += back * step
+    return gradient
+
+
+def _one_sided(f: Any, x: Array, step: float) -> Array:
+    """Each entry is moved up by h, and left there."""
+    gradient, x = np.empty_like(x), x.copy()
+    for index in np.ndindex(x.shape):
+        low = f(x)
+        x[index] += step
+        gradient[index] = (f(x) - low) / step
+    return gradient
+
+
+def _relative(f: Any, x: Array, step: float) -> Array:
+    moves = np.eye(x.size).reshape(x.size, *x.shape)
+    differences = [f(x * (1 + step * m)) - f(x * (1 - step * m)) for m in moves]
+    return np.reshape(differences, x.shape) / (2 * step)
 
 
 def _suspect(**how: Any) -> Any:
@@ -169,22 +212,43 @@ GRADIENT = Function(
             _suspect(up=0.5, down=0.5),
         "all entries are moved at once: that is a directional derivative, not a gradient":
             _suspect(every=True),
-        "an entry that was moved is not put back before the next one is moved": _suspect(stay=True),
+        "an entry that was moved up is not put back before the next one is moved":
+            _suspect(stay="a"),
+        "an entry that was moved down is not put back before the next one is moved":
+            _suspect(stay="b"),
+        "an entry that was moved is put back neither up nor down before the next one is moved":
+            _suspect(stay="ab"),
+        "an entry that was moved is not put back to x, but left at x - h":
+            lambda f, x, step: _one_array(f, x, step),
+        "an entry that was moved is not put back to x, but left at x + h":
+            lambda f, x, step: _one_array(f, x, step, back=2),
+        "this is a one-sided difference, and an entry that was moved is not put back":
+            lambda f, x, step: _one_sided(f, x, step),
         "the sign is turned: f(x + h) comes first": _suspect(width=-2),
+        "one point is half a step away, and the other a whole one": _suspect(up=0.5),
+        "x is multiplied by 1 + h and 1 - h where h is added and subtracted":
+            lambda f, x, step: _relative(f, x, step),
+        "/ 2 * step divides by 2 and MULTIPLIES by step: write / (2 * step)":
+            lambda f, x, step: _differences(f, x, step) * step * step,
         "the division by the distance of the two points is missing":
             lambda f, x, step: _differences(f, x, step) * 2 * step,
     },
     rtol=1e-7,
     read_only=("x",),
+    fast=numeric_gradient,
 )  # fmt: skip
 
 
-def _chosen(pick: Callable[[Array, Array], Any]) -> Any:
+def _chosen(pick: Callable[[Array, Array], Any], size: Callable[[Array], Any] | None = None) -> Any:
     def suspect(f: Any, x: Array, gradient: Array, steps: Array) -> float:
-        errors = np.array([np.linalg.norm(numeric_gradient(f, x, h) - gradient) for h in steps])
-        return float(pick(steps, errors))
+        off = [numeric_gradient(f, x, h) - gradient for h in steps]
+        return float(pick(steps, np.array([(size or np.linalg.norm)(e) for e in off])))
 
     return suspect
+
+
+def _closest_by(size: Callable[[Array], Any]) -> Any:
+    return _chosen(lambda steps, errors: steps[np.argmin(errors)], size)
 
 
 STEP = Function(
@@ -203,8 +267,17 @@ STEP = Function(
         "the first step is taken: nothing is compared": _chosen(lambda steps, errors: steps[0]),
         "the last step is taken: the best one so far is not remembered":
             _chosen(lambda steps, errors: steps[-1]),
+        "closest by the largest entry: the norm, the root of the sum of squares, was asked for":
+            _closest_by(lambda e: np.abs(e).max()),
+        "closest by the sum of absolute values: the norm, the root of the sum of squares, was "
+        "asked for": _closest_by(lambda e: np.abs(e).sum()),
+        "the errors are summed with their signs: they cancel, and the least sum is very negative":
+            _closest_by(np.sum),
+        "the errors are summed with their signs, which cancel: the norm was asked for":
+            _closest_by(lambda e: abs(e.sum())),
     },
     rtol=1e-12, atol=0, ours={"numeric_gradient": numeric_gradient},
+    read_only=("x", "gradient", "steps"), fast=best_step,
 )  # fmt: skip
 
 
@@ -213,13 +286,15 @@ def _picture(answer: Answer) -> str:
     x = np.array([0.7, 1.3])
     errors = {}
     for power in range(-1, -15, -1):
-        numeric = answer.call("numeric_gradient", _summed(np.exp), x, 10.0**power)
+        numeric = answer.result_of(GRADIENT, (_summed(np.exp), x, 10.0**power))
         errors[power] = float(np.linalg.norm(numeric - np.exp(x)))
     fall = errors[-1] / errors[-2]
     if not 80 < fall < 125:
         raise Wrong(
             f"from h = 0.1 to 0.01 the error falls {fall:.3g} times, not 100 times",
-            cause="the error of a central difference falls with h^2; see the stage before",
+            cause=known_cause(
+                answer, GRADIENT, otherwise="the error of a central difference falls with h^2"
+            ),
         )
     best = min(errors, key=lambda power: errors[power])
     return "\n".join([f"best at h = 1e{best}, error {errors[best]:.0e}", *_draw(errors)])

@@ -12,7 +12,7 @@ from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wro
 from pyarsimple.exercises.cases import numbers
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
 from pyarsimple.exercises.solutions import all_bits, mixture_over_orders
-from pyarsimple.exercises.stages import extremes, stages_of
+from pyarsimple.exercises.stages import extremes, known_cause, stages_of
 from pyarsimple.models.fvsbn import fvsbn_logits
 
 TEMPLATE = '''\
@@ -99,7 +99,20 @@ MIXTURE = Function(
         "the best order is taken for each row: these probabilities sum to more than one":
             lambda log_p: log_p.max(axis=0),
         "the log is missing at the end: this is p(x)": lambda log_p: np.exp(log_p).mean(axis=0),
-        "the sign is turned": lambda log_p: -mixture_over_orders(log_p),
+        "only the first order is taken": lambda log_p: log_p[0],
+        "only the last order is taken": lambda log_p: log_p[-1],
+        "the worst order is taken for each row": lambda log_p: log_p.min(axis=0),
+        "the mean is taken over everything, rows too: each row has a p(x) of its own":
+            lambda log_p: np.full(log_p.shape[1], mixture_over_orders(log_p.reshape(-1, 1))[0]),
+        "the log of the sum is divided by M: the sum itself is, so that log(M) is subtracted":
+            lambda log_p: np.logaddexp.reduce(log_p, axis=0) / len(log_p),
+        "log(sum of exp(log_p - top)) is divided by M: the sum itself is, so that log(M) is "
+        "subtracted": lambda log_p: log_p.max(axis=0) + (
+            np.logaddexp.reduce(log_p, axis=0) - log_p.max(axis=0)
+        ) / len(log_p),
+        "log2() stands where log() is meant": lambda log_p: log_p.max(axis=0) + (
+            mixture_over_orders(log_p) - log_p.max(axis=0)
+        ) / np.log(2),
         "the logs are added: this is the product of the M probabilities":
             lambda log_p: log_p.sum(axis=0),
         "divided by N, the number of rows, instead of M, the number of orders":
@@ -107,7 +120,7 @@ MIXTURE = Function(
         "the largest log p was subtracted and not added again":
             lambda log_p: mixture_over_orders(log_p) - log_p.max(axis=0),
     },
-    rtol=1e-12, atol=1e-13,
+    rtol=1e-12, atol=1e-13, fast=mixture_over_orders,
 )  # fmt: skip
 
 _EXTREME = [(np.array([[-5000.0], [-5001.0]]),), (np.array([[-800.0, -1.0], [-2000.0, -3000.0]]),)]
@@ -130,8 +143,11 @@ def _sums_to_one(answer: Answer) -> str:
     if abs(total - 1) > 1e-9:
         raise Wrong(
             f"p sums to {total:.4f} over all of {{0,1}}^4",
-            cause="this is no likelihood: only a mean of probabilities sums to one",
-        )
+            cause=known_cause(
+                answer, MIXTURE,
+                otherwise="this is no likelihood: only a mean of probabilities sums to one",
+            ),
+        )  # fmt: skip
     return "p sums to 1 over all of {0,1}^4, for three FVSBNs"
 
 

@@ -117,9 +117,11 @@ class _Child:
         self._results = Path(job["results"])
         self._head: list[str] = []
         self._n_printed = 0
+        # Warnings of the library's own import are nothing that the answer printed.
+        command = [sys.executable, "-P", "-W", "ignore", "-c", code]
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, cwd=folder, env=os.environ | quiet, start_new_session=True,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=folder, env=os.environ | quiet, start_new_session=True,
         )  # fmt: skip
         assert self.process.stdin is not None
         assert self.process.stdout is not None

@@ -11,11 +11,12 @@ from pyarsimple import orders
 from pyarsimple.activations import activate
 from pyarsimple.autoregressive import fill_in
 from pyarsimple.conditionals import Bernoulli, bernoulli_log_p, sigmoid
+from pyarsimple.exercises import nade_forward
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong, show
-from pyarsimple.exercises.cases import N_NATURAL, Size, bits, cycle, numbers, sizes
+from pyarsimple.exercises.cases import Size, bits, cycle, numbers, sizes
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
 from pyarsimple.exercises.solutions import all_bits, chi_square
-from pyarsimple.exercises.stages import cost, stages_of
+from pyarsimple.exercises.stages import cost, known_cause, stages_of
 from pyarsimple.models.fvsbn import FVSBNState, fvsbn_logits
 from pyarsimple.models.nade import NADEState, nade_sample
 
@@ -205,14 +206,21 @@ def _known_first(rng: Rng, size: Size, order: Array, n_known: int) -> Array:
     return x
 
 
-def _fill_cases(rng: Rng) -> Iterator[Case]:
+def _draws() -> Iterator[tuple[Size, Array, int]]:
+    """Sizes, orders and numbers of known variables; many, for a bit says little."""
     for k, (size, order) in enumerate(sizes()):
         for repeat in range(3):
-            size = Size(size.N if repeat < 2 else 5, size.D, 1, size.plain)
-            n_known = min(size.D - 1, (k + repeat) % 3)
-            state = FVSBNState(size.N, *_fvsbn(rng, size), order)
-            x = _known_first(rng, size, order, n_known)
-            yield state, x, n_known, _uniforms(rng, size), Bernoulli()
+            size = size._replace(N=size.N if repeat < 2 else 5)
+            yield size, order, min(size.D - 1, (k + repeat) % 3)
+    for n_known in (0, 1, 2):
+        yield Size(40, 6, 4, plain=False), cycle(6), n_known
+
+
+def _fill_cases(rng: Rng) -> Iterator[Case]:
+    for size, order, n_known in _draws():
+        state = FVSBNState(size.N, *_fvsbn(rng, size), order)
+        x = _known_first(rng, size, order, n_known)
+        yield state, x, n_known, _uniforms(rng, size), Bernoulli()
 
 
 def _filled(
@@ -220,23 +228,33 @@ def _filled(
 ) -> Array:
     """`fill_in` with the mistakes named in ``how``."""
     x = x.copy()
-    order = state.order
-    for k, i in enumerate(order):
-        to = {"positions": k, "inverse": int(orders.inverse(order)[k])}.get(how.get("to", ""), i)
-        if k >= (0 if how.get("redraw") else n_known):
-            z = state.outputs()
-            u = uniforms[:, k if how.get("u") else to]
+    for k, i in enumerate(state.order):
+        to = {"positions": k, "inverse": int(orders.inverse(state.order)[k])}.get(how.get("to"), i)  # type: ignore[arg-type]
+        known = k < n_known
+        if not known or how.get("redraw"):
+            z, u = state.outputs(), uniforms[:, to]
             p = z if how.get("logits") else sigmoid(z)
             u = np.full_like(u, 0.5) if how.get("likeliest") else u
-            u = u[:1] if how.get("shared") else u
             x[:, to] = u >= p if how.get("turned") else u < p
-        known = x[:, to]
-        if how.get("forget") and k >= n_known:
-            known = np.zeros(len(x))
-        if how.get("forget_known") and k < n_known:
-            known = np.zeros(len(x))
-        state.advance(known)
+        if how.get("forget_known" if known else "forget"):
+            state.advance(np.zeros(len(x)))
+        elif not how.get("stay_known" if known else "stay"):
+            state.advance(x[:, to])
     return x
+
+
+#: Mistakes in drawing, whatever the model.
+DRAWING: dict[str, dict[str, Any]] = {
+    "1 and 0 are exchanged: an entry is 1 where its uniform is BELOW p": {"turned": True},
+    "the uniform is compared with the logit: it must be compared with p = sigmoid(logit)":
+        {"logits": True},
+    "the likelier value is taken, and uniforms ignored: that is a mode, not a sample":
+        {"likeliest": True},
+    "column k is written in step k: in position k stands variable i = order[k]":
+        {"to": "positions"},
+    "known variables are drawn anew: before position n_known nothing is to be drawn":
+        {"redraw": True},
+}  # fmt: skip
 
 
 def _suspect(**how: Any) -> Any:
@@ -248,28 +266,20 @@ FILL = Function(
     ("x",),
     _ancestral["slow_fill_in"],
     _fill_cases,
-    {
-        "1 and 0 are exchanged: an entry is 1 where its uniform is BELOW p":
-            _suspect(turned=True),
-        "the uniform is compared with the logit: it must be compared with p = sigmoid(logit)":
-            _suspect(logits=True),
-        "the likelier value is taken, and uniforms ignored: that is a mode, not a sample":
-            _suspect(likeliest=True),
-        "column k is written in step k: in position k stands variable i = order[k]":
-            _suspect(to="positions"),
+    {cause: _suspect(**how) for cause, how in DRAWING.items()}
+    | {
         "the inverse of the order is used: state.order[k] is the variable in position k":
             _suspect(to="inverse"),
-        "the uniforms are taken by position: entry [n, i] of them belongs to variable i":
-            _suspect(u=True),
-        "known variables are drawn anew: before position n_known nothing is to be drawn":
-            _suspect(redraw=True),
         "the state is not told what was drawn: state.advance(x[:, i]) comes after the draw":
             _suspect(forget=True),
         "the state is not told the known variables: advance goes over all of the order":
             _suspect(forget_known=True),
-        "one uniform is used for all rows: then the rows are not independent":
-            _suspect(shared=True),
+        "the state never moves on: without state.advance it speaks of the first variable for ever":
+            _suspect(stay=True, stay_known=True),
+        "the state does not move on over the known variables: advance goes over all of the order":
+            _suspect(stay_known=True),
     },
+    fast=fill_in,
 )  # fmt: skip
 
 
@@ -290,10 +300,10 @@ def _sampled(answer: Answer) -> str:
     statistic = chi_square(np.asarray(x), p)
     if statistic > 60:  # seven degrees of freedom: once in 10^10
         shown = [*show("p true", p), *show("drawn ", _frequencies(np.asarray(x)))]
-        raise Wrong(
-            f"chi-square {statistic:.0f} for 7 degrees of freedom", shown,
-            "the draws do not come from the model's conditionals; see the stage before",
-        )  # fmt: skip
+        cause = known_cause(
+            answer, FILL, otherwise="the draws do not come from the model's conditionals"
+        )
+        raise Wrong(f"chi-square {statistic:.0f} for 7 degrees of freedom", shown, cause)
     return f"chi-square {statistic:.1f} with 7 degrees of freedom"
 
 
@@ -350,7 +360,14 @@ CHI = Function(
         "this is the root of the statistic": _pearson(
             lambda n, counts, p: np.sqrt(((counts - n * p) ** 2 / (n * p)).sum())
         ),
+        "divided by p, where n p must stand": _pearson(
+            lambda n, counts, p: ((counts - n * p) ** 2 / p).sum()
+        ),
+        "1 is added to each count: a count may be 0": _pearson(
+            lambda n, counts, p: ((counts + 1 - n * p) ** 2 / (n * p)).sum()
+        ),
     },
+    fast=chi_square,
 )  # fmt: skip
 
 
@@ -358,42 +375,57 @@ CHI = Function(
 
 
 def _nade_cases(rng: Rng) -> Iterator[Case]:
-    for k, (size, order) in enumerate(sizes()):
-        for repeat in range(3):
-            size = Size(size.N if repeat < 2 else 5, size.D, size.H, size.plain)
-            _, D, H, plain = size
-            W, V = 2 * numbers(rng, D, H, plain=plain), numbers(rng, D, H, plain=plain)
-            c, b = numbers(rng, H, plain=plain), 0.5 * numbers(rng, D, plain=plain)
-            n_known = min(D - 1, (k + repeat) % 3) if k < N_NATURAL else repeat
-            x = _known_first(rng, size, order, n_known)
-            yield x, n_known, _uniforms(rng, size), W, c, V, b, order, "sigmoid"
+    for size, order, n_known in _draws():
+        _, D, H, plain = size
+        W, V = 2 * numbers(rng, D, H, plain=plain), numbers(rng, D, H, plain=plain)
+        c, b = numbers(rng, H, plain=plain), 0.5 * numbers(rng, D, plain=plain)
+        x = _known_first(rng, size, order, n_known)
+        yield x, n_known, _uniforms(rng, size), W, c, V, b, order, "sigmoid"
 
 
-def _nade_suspect(late: int = 0, bias: float = 1, natural: bool = False, **how: Any) -> Any:
+def _nade_suspect(**how: Any) -> Any:
     def suspect(
         x: Array, n_known: int, uniforms: Array, W: Array, c: Array, V: Array, b: Array,
         order: Array, hidden: str,
     ) -> Array:  # fmt: skip
-        order = np.arange(len(b)) if natural else order
-        if late:
-            return _late(x, n_known, uniforms, W, c, V, b, order)
-        state = NADEState(len(x), W, bias * c, V, bias * b, order, hidden)
+        state = NADEState(len(x), W, c, V, b, order, hidden)
         return _filled(state, x, n_known, uniforms, None, **how)
 
     return suspect
 
 
-def _late(
-    x: Array, n_known: int, uniforms: Array, W: Array, c: Array, V: Array, b: Array, order: Array
-) -> Array:
-    """One step late: each logit misses the variable just before it."""
-    x = x.copy()
-    for k, i in enumerate(order):
-        seen = order[: max(0, k - 1)]
-        if k >= n_known:
-            h = sigmoid(c + x[:, seen] @ W[seen])
-            x[:, i] = uniforms[:, i] < sigmoid(h @ V[i] + b[i])
-    return x
+def _from_logits(logits: Any) -> Any:
+    """A sampler whose conditionals are those of a wrong forward pass."""
+
+    def suspect(
+        x: Array, n_known: int, uniforms: Array, W: Array, c: Array, V: Array, b: Array,
+        order: Array, hidden: str,
+    ) -> Array:  # fmt: skip
+        x = x.copy()
+        for i in order[n_known:]:
+            x[:, i] = uniforms[:, i] < sigmoid(logits(x, W, c, V, b, order, hidden, None)[:, i])
+        return x
+
+    return suspect
+
+
+def _carries_p(*, drawn: bool) -> Any:
+    """The activation takes p where it should take the bit; and so does x, if nothing is drawn."""
+
+    def suspect(
+        x: Array, n_known: int, uniforms: Array, W: Array, c: Array, V: Array, b: Array,
+        order: Array, hidden: str,
+    ) -> Array:  # fmt: skip
+        x, a = x.copy(), np.tile(c, (len(x), 1))
+        for k, i in enumerate(order):
+            p = x[:, i].copy()
+            if k >= n_known:
+                p = sigmoid(sigmoid(a) @ V[i] + b[i])
+                x[:, i] = uniforms[:, i] < p if drawn else p
+            a += np.multiply.outer(p, W[i])
+        return x
+
+    return suspect
 
 
 SAMPLE = Function(
@@ -401,36 +433,19 @@ SAMPLE = Function(
     ("x",),
     _one_pass["slow_nade_sample"],
     _nade_cases,
-    {
+    {cause: _nade_suspect(**how) for cause, how in DRAWING.items()}
+    | {cause: _from_logits(logits) for cause, logits in nade_forward.OF_THE_SUM.items()}
+    | {
         "a is not brought up to date with what was drawn: add x_i W[i] after the draw, not before":
             _nade_suspect(forget=True),
         "a misses the known variables: they are not drawn, but they count":
             _nade_suspect(forget_known=True),
-        "a is one step late: the variable just before i is not in it yet": _nade_suspect(late=1),
-        "known variables are drawn anew": _nade_suspect(redraw=True),
-        "1 and 0 are exchanged: an entry is 1 where its uniform is BELOW p":
-            _nade_suspect(turned=True),
-        "the uniform is compared with the logit: it must be compared with p = sigmoid(logit)":
-            _nade_suspect(logits=True),
-        "the likelier value is taken, and uniforms ignored: that is a mode, not a sample":
-            _nade_suspect(likeliest=True),
-        "order is ignored: the walk goes 0, 1, 2, ...": _nade_suspect(natural=True),
-        "column k is written in step k: in position k stands variable i = order[k]":
-            _nade_suspect(to="positions"),
-        "the uniforms are taken by position: entry [n, i] of them belongs to variable i":
-            _nade_suspect(u=True),
-        "the biases are forgotten": _nade_suspect(bias=0),
+        "p is added to a where the bit that was drawn belongs": _carries_p(drawn=True),
+        "these are probabilities: an entry is 1 where its uniform is below p, and else 0":
+            _carries_p(drawn=False),
     },
+    fast=nade_sample,
 )  # fmt: skip
-
-
-def _large(D: int) -> Case:
-    rng = np.random.default_rng(0)
-    W, V = rng.normal(size=(2, D, 16))
-    return (
-        np.zeros((2, D)), 0, rng.random((2, D)), W, np.ones(16), V, np.ones(D), np.arange(D),
-        "sigmoid",
-    )  # fmt: skip
 
 
 ANCESTRAL_EXERCISE = Exercise(
@@ -446,7 +461,7 @@ ANCESTRAL_EXERCISE = Exercise(
         *stages_of(CHI, 3, "chi_square"),
     ),
     solution=(fill_in, chi_square),
-    imports="import numpy as np",
+    imports="import numpy as np\n\nfrom pyarsimple.autoregressive import as_columns",
 )
 
 ONE_PASS_EXERCISE = Exercise(
@@ -459,12 +474,13 @@ ONE_PASS_EXERCISE = Exercise(
     stages=(
         *stages_of(SAMPLE, 6),
         cost(
-            "nade_sample", _large, 3,
+            SAMPLE, 3,
             cause="the activation of every variable is summed from nothing: carry it along, and "
             "add x_i W[i] when x_i is known",
         ),
     ),
     solution=(activate, NADEState, nade_sample),
     imports="import numpy as np\n\nfrom pyarsimple.autoregressive import State, fill_in\n"
-    "from pyarsimple.conditionals import Bernoulli, sigmoid",
+    "from pyarsimple.conditionals import Bernoulli, sigmoid\n"
+    "from pyarsimple.orders import one_each",
 )  # fmt: skip

@@ -114,6 +114,11 @@ def _gradient_cases(rng: Rng) -> Iterator[Case]:
         yield logits, x, 1.0 if k < 2 else 0.25
 
 
+def _shifted(logits: Array) -> Array:
+    shifted: Array = logits - logits.max(axis=2, keepdims=True)
+    return shifted
+
+
 def _softmax(logits: Array, axis: int = 2) -> Array:
     e = np.exp(logits - logits.max(axis=axis, keepdims=True))
     p: Array = e / e.sum(axis=axis, keepdims=True)
@@ -141,6 +146,12 @@ LOG_P = Function(
         "not normalised: the log of the sum of exp(logits) must be subtracted": _pick,
         "the largest logit is subtracted, and the log of the sum is not":
             lambda z, x: _pick(z - z.max(axis=2, keepdims=True), x),
+        "the log of the sum is missing: what is subtracted is the sum of exp() itself":
+            lambda z, x: _pick(z - np.exp(z).sum(axis=2, keepdims=True), x),
+        "the log of the sum is missing, after the largest logit was subtracted":
+            lambda z, x: _pick(_shifted(z) - np.exp(_shifted(z)).sum(axis=2, keepdims=True), x),
+        "the mean of exp() stands where their sum is meant: the K probabilities sum to K":
+            lambda z, x: categorical_log_p(z, x) + np.log(z.shape[2]),
         "normalised over the variables, axis 1: the sum runs over the K classes, the last axis":
             lambda z, x: _pick(np.log(_softmax(z, axis=1)), x),
         "normalised over the rows, axis 0: the sum runs over the K classes, the last axis":
@@ -155,7 +166,7 @@ LOG_P = Function(
         "K separate bits: each logit went through a sigmoid, but the K must share one softmax":
             lambda z, x: _pick(-np.logaddexp(0, -z), x),
     },
-    rtol=1e-12, atol=1e-13,
+    rtol=1e-12, atol=1e-13, fast=categorical_log_p,
 )  # fmt: skip
 
 D_LOGITS = Function(
@@ -166,9 +177,14 @@ D_LOGITS = Function(
     {
         "the sign is turned: the loss is MINUS log p, the gradient p - one_hot":
             lambda z, x, scale: scale * (_one_hot(z, x) - _softmax(z)),
-        "scale is forgotten": lambda z, x, scale: _softmax(z) - _one_hot(z, x),
         "only the logit of the class itself was derived: the others change the sum too":
             lambda z, x, scale: scale * (_softmax(z) - 1) * _one_hot(z, x),
+        "the 1 of the class is added: it must be subtracted":
+            lambda z, x, scale: scale * (_softmax(z) + _one_hot(z, x)),
+        "log p stands where p is meant: p is exp(log p)":
+            lambda z, x, scale: scale * (np.log(_softmax(z)) - _one_hot(z, x)),
+        "the mean of exp() stands where their sum is meant: the K probabilities sum to K":
+            lambda z, x, scale: scale * (_softmax(z) * z.shape[2] - _one_hot(z, x)),
         "the 1 of the class is missing: this is p alone": lambda z, x, scale: scale * _softmax(z),
         "the softmax is missing: it is p - one_hot, not logits - one_hot":
             lambda z, x, scale: scale * (z - _one_hot(z, x)),
@@ -182,7 +198,7 @@ D_LOGITS = Function(
         "K separate sigmoids: the K logits must share one softmax":
             lambda z, x, scale: scale * (1 / (1 + np.exp(-z)) - _one_hot(z, x)),
     },
-    rtol=1e-12, atol=1e-13,
+    rtol=1e-12, atol=1e-13, fast=categorical_d_logits,
 )  # fmt: skip
 
 _EXTREME = [

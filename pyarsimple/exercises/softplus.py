@@ -110,8 +110,16 @@ SOFTPLUS = Function(
         "the sign of z is turned: this is log(1 + exp(-z))": lambda z: np.logaddexp(0, -z),
         "max(z, 0) is missing: this is right for negative z only": _stable,
         "the log term is missing: this is max(z, 0), the rectifier": lambda z: np.maximum(z, 0),
-        "abs(z) is added where max(z, 0) is needed": lambda z: np.abs(z) + _stable(z),
-        "the logarithm has base 2, not e": lambda z: np.logaddexp(0, z) / np.log(2),
+        "abs(z) is added where max(z, 0) is needed, or exp(-z) stands where exp(-abs(z)) is meant: "
+        "for negative z this is log(1 + exp(-z))": lambda z: np.abs(z) + _stable(z),
+        "z stands where max(z, 0) is needed: for negative z it is 0": lambda z: z + _stable(z),
+        "exp(abs(z)) stands where exp(-abs(z)) is meant":
+            lambda z: np.maximum(z, 0) + np.log1p(np.exp(np.abs(z))),
+        "the 1 of 1 + exp() is missing: log(exp(z)) is z again":
+            lambda z: np.maximum(z, 0) - np.abs(z),
+        "the 1 is there twice: log1p(e) is log(1 + e) already": lambda z: np.log(2 + np.exp(z)),
+        "the 1 is there twice, after max(z, 0): log1p(e) is log(1 + e) already":
+            lambda z: np.maximum(z, 0) + np.log(2 + np.exp(-np.abs(z))),
         "1 + exp() is rounded before the log is taken: use log1p, which takes exp() alone":
             lambda z: np.log(1 + np.exp(z)),
         "for large z the term exp(-z) is dropped: it still counts at z = 20 and more":
@@ -119,6 +127,7 @@ SOFTPLUS = Function(
     },
     rtol=1e-13,
     atol=0,
+    fast=softplus,
 )  # fmt: skip
 
 LOG_SIGMOID = Function(
@@ -131,12 +140,17 @@ LOG_SIGMOID = Function(
             lambda z: np.logaddexp(0, -z),
         "z should be -z inside softplus: this is log(1 - sigmoid(z))":
             lambda z: -np.logaddexp(0, z),
+        "z - softplus(z) and -softplus(-z) are mixed up: each of them is right by itself":
+            lambda z: z - np.logaddexp(0, -z),
         "log is missing: this is the sigmoid itself": lambda z: 1 / (1 + np.exp(-z)),
         "1 + exp() is rounded before the log is taken: call your softplus, or use log1p":
             lambda z: -np.log(1 + np.exp(-z)),
+        "this is softplus(z): both signs are missing, outside and inside": softplus,
     },
     rtol=1e-13,
     atol=0,
+    ours={"softplus": softplus},
+    fast=log_sigmoid,
 )  # fmt: skip
 
 _EXTREME = [(np.array([z]),) for z in (-37.0, -40.0, 40.0, -745.0, 1000.0, -1000.0)]

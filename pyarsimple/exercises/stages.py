@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +21,16 @@ from pyarsimple.exercises.answers import (
     Wrong,
     by_name,
     check_form,
+    parts_of,
     quiet,
     show,
     show_case,
     watched,
 )
-from pyarsimple.exercises.cases import cycle
+from pyarsimple.exercises.cases import cycle, large
 from pyarsimple.exercises.counting import count
 from pyarsimple.exercises.grader import Stage
+from pyarsimple.exercises.traces import DIGITS, cause_of
 
 
 def stages_of(
@@ -54,7 +57,10 @@ def shapes(function: Function, points: float = 1, group: str = "") -> Stage:
             if outcome.error is not None:
                 raise outcome.error
         last = outcomes[-1].wanted
-        forms = [f"{name} {a.shape}" for name, a in last.items() if a is not None]
+        forms = [
+            f"{name} {a.shape}" if a.ndim else f"{name}, a number"
+            for name, a in last.items() if a is not None
+        ]  # fmt: skip
         return ", ".join(forms)
 
     return Stage("shapes", points, judge, group=group, gate=True)
@@ -66,27 +72,48 @@ def values(
     """One result of the function agrees with the definition on every case."""
 
     def judge(answer: Answer) -> str:
-        outcomes = answer.outcomes(function)
-        bad = [outcome for outcome in outcomes if _excess(function, outcome, name) > 1]
+        outcomes, bad = answer.outcomes(function), _bad(answer, function, name)
         if not bad:
             return f"{len(outcomes)} cases agree with the definition"
         raise Wrong(
             f"{len(bad)} of {len(outcomes)} cases differ from the definition",
             _example(function, bad[0], name),
-            cause_of(function, outcomes, name),
+            known_cause(answer, function, name),
         )
 
     return Stage(stage, points, judge, group=group)
 
 
-def _parts(arrays: Iterable[str], name: str) -> list[str]:
-    return [key for key in arrays if key == name or key.startswith(f"{name}[")]
+def _digits(value: Any) -> str:
+    """A number with all its digits, or what is no number."""
+    return str(value) if isinstance(value, np.bool_) else f"{value:.16g}"
+
+
+def known_cause(answer: Answer, function: Function, name: str = "", *, otherwise: str = "") -> str:
+    """Why a result is wrong, for its own stage and for those that suffer from it.
+
+    ``otherwise`` is what to say if its values are right; if they are wrong and the cause is not
+    known, there is nothing to be said.
+    """
+    for returned in [name] if name else function.returns:
+        key = (function, returned)
+        if key not in answer.notes and _bad(answer, function, returned):
+            answer.notes[key] = cause_of(function, answer.outcomes(function), returned, answer)
+        if key in answer.notes:
+            return str(answer.notes[key])
+    return otherwise
+
+
+def _bad(answer: Answer, function: Function, name: str) -> list[Outcome]:
+    """The cases in which a result is wrong."""
+    outcomes = answer.outcomes(function)
+    return [o for o in outcomes if o.error is None and _excess(function, o, name) > 1]
 
 
 def _excess(function: Function, outcome: Outcome, name: str) -> float:
     """The largest error of a result, in units of the tolerance."""
     worst = 0.0
-    for key in _parts(outcome.wanted, name):
+    for key in parts_of(outcome.wanted, name):
         got, wanted = outcome.got[key], outcome.wanted[key]
         if got is not None and wanted is not None:
             worst = max(worst, float(function.excess(got, wanted).max(initial=0)))
@@ -95,7 +122,7 @@ def _excess(function: Function, outcome: Outcome, name: str) -> float:
 
 def _example(function: Function, outcome: Outcome, name: str) -> list[str]:
     lines = show_case(function.arguments, outcome.case)
-    for key in _parts(outcome.wanted, name):
+    for key in parts_of(outcome.wanted, name):
         got, wanted = outcome.got[key], outcome.wanted[key]
         if got is None or wanted is None or function.excess(got, wanted).max(initial=0) <= 1:
             continue
@@ -104,79 +131,9 @@ def _example(function: Function, outcome: Outcome, name: str) -> list[str]:
         if len(yours) > 2 or np.allclose(got, wanted, rtol=1e-3, atol=0):
             worst = np.unravel_index(np.argmax(function.excess(got, wanted)), got.shape)
             place = ", ".join(map(str, worst))
-            lines.append(f"at [{place}]: yours {got[worst]:.16g}, true {wanted[worst]:.16g}")
+            mine, right = (_digits(a[worst]) for a in (got, wanted))
+            lines.append(f"at [{place}]: yours {mine}, true {right}")
     return lines
-
-
-# The likely cause.
-
-
-def cause_of(function: Function, outcomes: Sequence[Outcome], name: str) -> str:
-    """The sentence of the suspect that did the same in every case, or what can be seen."""
-    for cause, suspect in function.suspects.items():
-        if _has_done(function, outcomes, name, suspect):
-            return cause
-    for outcome in reversed(outcomes):  # the largest case has the clearest traces
-        for key in _parts(outcome.wanted, name):
-            got, wanted = outcome.got[key], outcome.wanted[key]
-            if got is None or wanted is None:
-                continue
-            if function.excess(got, wanted).max(initial=0) > 1:
-                return what_is_seen(function, outcome, key, got, wanted)
-    return ""
-
-
-def _has_done(
-    function: Function, outcomes: Sequence[Outcome], name: str, suspect: Callable[..., Any]
-) -> bool:
-    for outcome in outcomes:
-        with quiet():
-            made = by_name(function.returns, suspect(*copy.deepcopy(outcome.case)))
-        for key in _parts(outcome.wanted, name):
-            a, b, wanted = outcome.got[key], made.get(key), outcome.wanted[key]
-            if wanted is None:
-                continue
-            if a is None or b is None or not _alike(function, a, b, wanted):
-                return False
-    return True
-
-
-def _alike(function: Function, a: Array, b: Array, wanted: Array) -> bool:
-    """Whether a is b, as far as that can be told where wanted was asked for."""
-    if a.shape != b.shape:
-        return False
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        error = np.nanmax(np.abs(a - wanted), initial=0)
-        near = (a == b) | (np.abs(a - b) <= 1e-3 * error) | (np.isnan(a) & np.isnan(b))
-    return bool(near.all()) or function.close(a, b)
-
-
-def what_is_seen(function: Function, outcome: Outcome, name: str, got: Array, wanted: Array) -> str:
-    """What can be said of a wrong array without knowing how it was made."""
-    got = np.asarray(got)
-    if not np.isfinite(got.astype(np.float64)).all():
-        return f"{name} has entries that are infinite or not a number: an overflow, or 0/0"
-    if got.dtype.kind in "iu" and wanted.dtype.kind == "f":
-        return f"{name} holds whole numbers: it was made with an integer dtype, which cuts decimals"
-    # Its texts assume a gradient, and no cause is better than a false one.
-    if not any(sign in function.name for sign in ("backward", "gradient", "d_logits")):
-        return ""
-    if np.allclose(got, wanted, rtol=1e-3, atol=0):  # no factor, no missing term
-        return ""
-    from pyarsimple.checks.causes import Evidence, Hints, diagnose  # takes a while
-
-    case = dict(zip(function.arguments, outcome.case, strict=True))
-    A = np.atleast_1d(got.astype(np.float64))
-    g = np.atleast_1d(wanted.astype(np.float64))
-    index = list(np.ndindex(A.shape))
-    error = np.abs(A - g).ravel() > 1e-6 * np.linalg.norm(g)
-    evidence = Evidence(name, A, index, g.ravel(), error, 1e-9 * float(np.linalg.norm(g)))
-    x = case.get("x") if isinstance(case.get("x"), np.ndarray) else None
-    hints = Hints(x=x, order=case.get("order"), upstream=case.get("d_logits"))
-    found = diagnose([evidence], {name: evidence}, cast(Any, None), hints)[0]
-    known = not found.text.endswith("known here") and found.kind != "unknown"
-    return f"{found.text}{f' ({found.equation})' if found.equation else ''}" if known else ""
 
 
 # Further promises.
@@ -186,16 +143,20 @@ def extremes(function: Function, cases: Iterable[Case], points: float, group: st
     """At extreme arguments the function stays exact, and silent."""
     cases = list(cases)
 
+    @functools.cache
+    def right() -> list[dict[str, Array | None]]:
+        return [by_name(function.returns, function.definition(*copy.deepcopy(c))) for c in cases]
+
     def judge(answer: Answer) -> str:
         inexact: list[tuple[float, Wrong]] = []
         loud: list[Wrong] = []
-        for case in cases:
+        for case, wanted in zip(cases, right(), strict=True):
             example = show_case(function.arguments, case)
-            wanted = by_name(function.returns, function.definition(*copy.deepcopy(case)))
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 result = _call_loudly(answer, function, case)
-            inexact += _inexact(check_form(function, result, wanted), wanted, function, example)
+            got = check_form(function, result, wanted)
+            inexact += _inexact(answer, got, wanted, function, example)
             loud += [Wrong(f"warns: {w.message}", example, _WHY_LOUD) for w in caught[:1]]
         if inexact:
             raise max(inexact, key=lambda pair: pair[0])[1]
@@ -213,6 +174,7 @@ _WHY_LOUD = (
 
 
 def _inexact(
+    answer: Answer,
     got: Mapping[str, Array | None],
     wanted: Mapping[str, Array | None],
     function: Function,
@@ -227,12 +189,17 @@ def _inexact(
         lines = [*example, *show(f"your {key}", value), *show(f"true {key}", array)]
         error = float(np.abs(value - array).max())
         badness = math.inf if math.isnan(error) else error
-        found.append((badness, Wrong("not exact here", lines, _why_extreme(value, array))))
+        cause = _why_extreme(value, array)
+        if np.isfinite(value).all():  # not an overflow: what is wrong may be wrong everywhere
+            name = key if key in function.returns else ""
+            known = known_cause(answer, function, name, otherwise=cause)
+            cause = cause if known.startswith(DIGITS) else known
+        found.append((badness, Wrong("not exact here", lines, cause)))
     return found
 
 
 def _call_loudly(answer: Answer, function: Function, case: Case) -> Any:
-    with watched(answer.path):
+    with watched(answer.path), answer.replaced(function.ours):
         return answer.names[function.name](*copy.deepcopy(case))
 
 
@@ -249,8 +216,9 @@ def _why_extreme(got: Array, wanted: Array) -> str:
 
 
 def dependences(
-    outputs: Callable[[Answer, int, Array], Callable[[Array], Array]], points: float
-) -> Stage:
+    function: Function, outputs: Callable[[Answer, int, Array], Callable[[Array], Array]],
+    points: float,
+) -> Stage:  # fmt: skip
     """Every variable depends on those before it in the order, on all of them, and on no other."""
 
     def judge(answer: Answer) -> str:
@@ -262,7 +230,11 @@ def dependences(
             )
             if report:
                 continue
-            cause = report.causes[0].text if report.causes else ""
+            seen = report.causes[0] if report.causes else None
+            text = seen.text if seen else ""
+            cause = known_cause(answer, function, otherwise=text)
+            if not cause and seen and seen.kind != "columns":  # that says that all else is right
+                cause = text
             if report.leaks:
                 leak = report.leaks[0]
                 example = [*show("order", order), *show("x", leak.x), *show("y", leak.x_changed)]
@@ -278,29 +250,22 @@ def dependences(
     return Stage("dependences", points, judge)
 
 
-def cost(
-    function: str,
-    make_case: Callable[[int], Case],
-    points: float,
-    *,
-    growth: int = 1,
-    cause: str,
-    sizes: tuple[int, int, int] = (16, 32, 64),
-    letter: str = "D",
-) -> Stage:
-    """The work grows no faster than ``letter ** growth``; more is right, and told so."""
+def cost(function: Function, points: float, *, cause: str) -> Stage:
+    """The work of a NADE's function grows like D; more is right, and told so."""
+    sizes = (16, 32, 64)
 
     def judge(answer: Answer) -> str:
         work = []
-        for size in sizes:
+        for D in sizes:
+            case = tuple(large(D)[name] for name in function.arguments)
             with watched(answer.path), quiet():
-                work.append(count(answer.names[function], make_case(size), answer.path))
-        power = math.log2(work[2] / work[1]) / math.log2(sizes[2] / sizes[1])
-        told = f"operations grow like {letter}^{power:.1f}"
-        if power > growth + 0.45:
+                work.append(count(answer.names[function.name], case, answer.path))
+        power = math.log2(work[2] / work[1])
+        told = f"operations grow like D^{power:.1f}"
+        if power > 1.45:
             pairs = zip(sizes, work, strict=True)
-            lines = [f"{letter} = {size:3d}: {n:9,d} operations" for size, n in pairs]
-            raise Costly(f"{told}: right, but {letter}^{growth} is enough", lines, cause)
+            lines = [f"D = {D:3d}: {n:9,d} operations" for D, n in pairs]
+            raise Costly(f"{told}: right, but D^1 is enough", lines, cause)
         return f"{told}, as they should"
 
     return Stage("cost", points, judge, last=True)

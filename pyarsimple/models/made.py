@@ -54,11 +54,13 @@ from pyarsimple.autoregressive import (
     AutoregressiveModel,
     Params,
     State,
+    check_context,
+    columns_of,
     draw_dropout,
     fill_in,
 )
-from pyarsimple.conditionals import Bernoulli
-from pyarsimple.orders import inverse, precedes
+from pyarsimple.conditionals import Bernoulli, Categorical, Conditional
+from pyarsimple.orders import Columns, one_each, positions, precedes
 from pyarsimple.twins import twin
 
 HIDDEN = ("relu", "tanh", "sigmoid")
@@ -67,31 +69,37 @@ HIDDEN = ("relu", "tanh", "sigmoid")
 # The degrees and the masks that follow from them.
 
 
-def spread_degrees(n_units: int, n_dims: int) -> Array:
-    """Degrees from 1 to D-1, ascending, each for as many units as the others, or one more."""
+def spread_degrees(n_units: int, n_dims: int, lowest: int = 1) -> Array:
+    """Degrees from 1 to D-1, ascending, each for as many units as the others, or one more.
+
+    With a context the lowest degree is 0: units that see the context only, for the first variable.
+    """
     if n_dims == 1:
         return np.zeros(n_units, np.intp)
-    return 1 + np.arange(n_units, dtype=np.intp) * (n_dims - 1) // n_units
+    return lowest + np.arange(n_units, dtype=np.intp) * (n_dims - lowest) // n_units
 
 
-def random_degrees(n_units: int, n_dims: int, rng: np.random.Generator) -> Array:
+def random_degrees(n_units: int, n_dims: int, rng: np.random.Generator, lowest: int = 1) -> Array:
     """Degrees from 1 to D-1 at random, each of them present if there are units enough."""
     if n_dims == 1:
         return np.zeros(n_units, np.intp)
-    rounds = [rng.permutation(n_dims - 1)]
-    if n_units > n_dims - 1:
-        rounds.append(rng.integers(n_dims - 1, size=n_units - (n_dims - 1)))
-    return np.sort(1 + np.concatenate(rounds)[:n_units]).astype(np.intp)
+    n_degrees = n_dims - lowest
+    rounds = [rng.permutation(n_degrees)]
+    if n_units > n_degrees:
+        rounds.append(rng.integers(n_degrees, size=n_units - n_degrees))
+    return np.sort(lowest + np.concatenate(rounds)[:n_units]).astype(np.intp)
 
 
-def make_masks(order: Array, degrees: Sequence[Array]) -> list[npt.NDArray[np.bool_]]:
+def make_masks(
+    order: Array, degrees: Sequence[Array], columns: Columns | None = None
+) -> list[npt.NDArray[np.bool_]]:
     """Masks of W_1, W_2, ..., V: true where a weight is free."""
-    position = inverse(order)  # (D,)
     if not degrees:
-        return [precedes(order)]
-    first = position[:, np.newaxis] < degrees[0]  # (D, H_1)
+        return [precedes(order, columns)]
+    inputs, outputs = positions(order, columns)  # (D,) each
+    first = inputs[:, np.newaxis] < degrees[0]  # (D, H_1)
     between = [m[:, np.newaxis] <= n for m, n in pairwise(degrees)]
-    last = degrees[-1] <= position[:, np.newaxis]  # (D, H_last)
+    last = degrees[-1] <= outputs[:, np.newaxis]  # (D, H_last)
     return [first, *between, last]
 
 
@@ -143,33 +151,34 @@ def made_backward(
 
 
 def mask_weights(
-    W: Sequence[Array], V: Array, A: Array | None, order: Array, degrees: Sequence[Array]
-) -> tuple[list[Array], Array, Array | None]:
+    W: Sequence[Array], V: Array, A: Array | None, order: Array, degrees: Sequence[Array],
+    columns: Columns | None = None,
+) -> tuple[list[Array], Array, Array | None]:  # fmt: skip
     """W, V and A with zeros where they are masked, whatever stands there."""
-    masks = make_masks(order, degrees)
+    masks = make_masks(order, degrees, columns)
     *W, V = [np.where(mask, p, 0) for mask, p in zip(masks, [*W, V], strict=True)]
-    return W, V, None if A is None else np.where(precedes(order), A, 0)
+    return W, V, None if A is None else np.where(precedes(order, columns), A, 0)
 
 
 @twin
 def made_layers(
     x: Array, W: list[Array], c: list[Array], V: Array, b: Array, A: Array | None, order: Array,
-    degrees: list[Array], hidden: str, keeps: list[Array] | None,
+    degrees: list[Array], hidden: str, keeps: list[Array] | None, columns: Columns | None = None,
 ) -> tuple[Array, list[Array]]:  # fmt: skip
     """`made_forward` through the masks."""
-    W, V, A = mask_weights(W, V, A, order, degrees)
+    W, V, A = mask_weights(W, V, A, order, degrees, columns)
     return made_forward(x, W, c, V, b, A, hidden, keeps)
 
 
 @twin
 def made_gradients(
     d_logits: Array, layers: list[Array], W: list[Array], V: Array, A: Array | None, order: Array,
-    degrees: list[Array], hidden: str, keeps: list[Array] | None,
+    degrees: list[Array], hidden: str, keeps: list[Array] | None, columns: Columns | None = None,
 ) -> tuple[list[Array], list[Array], Array, Array, Array | None]:  # fmt: skip
     """`made_backward` through the masks: gradients that are 0 where a mask is."""
-    W, V, A = mask_weights(W, V, A, order, degrees)
+    W, V, A = mask_weights(W, V, A, order, degrees, columns)
     dW, dc, dV, db, dA = made_backward(d_logits, layers, W, V, A, hidden, keeps)
-    dW, dV, dA = mask_weights(dW, dV, dA, order, degrees)
+    dW, dV, dA = mask_weights(dW, dV, dA, order, degrees, columns)
     return dW, dc, dV, db, dA
 
 
@@ -185,28 +194,35 @@ class MADEState(State):
 
     def __init__(
         self, n: int, W: list[Array], c: list[Array], V: Array, b: Array, A: Array | None,
-        order: Array, degrees: list[Array], hidden: str,
+        order: Array, degrees: list[Array], hidden: str, columns: Columns | None = None,
+        conditional: Conditional | None = None, context: Array | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(order, n, b.dtype)
-        self.W, self.V, self.A, self.degrees, self.hidden = W, V, A, degrees, hidden
+        super().__init__(order, n, b.dtype, conditional)
+        self.columns = columns or one_each(len(order))
+        self.degrees, self.hidden = degrees, hidden
+        self.inputs, self.outputs_at = positions(order, columns)
+        self.W, self.V, self.A = mask_weights(W, V, A, order, degrees, columns)
         self.a = [np.tile(c_k, (n, 1)) for c_k in c]  # of each layer (N, H_k)
-        self.logits = np.tile(b, (n, 1))  # (N, D): complete for the next variable
-        self._pass_on(0)  # units of degree 0 see nothing and are final at once
+        self.logits = np.tile(b, (n, 1))  # (N, P): complete for the next variable
+        if context is not None:
+            self._take_in(self.columns.context, context)
+        self._pass_on(0)  # units of degree 0 see no variable and are final at once
 
     def _outputs(self, i: int) -> Array:
-        return self.logits[:, i].copy()
+        return self.logits[:, self.columns.of(i)[1]].copy()
 
     def _advance(self, i: int, x_i: Array) -> None:
-        m = self.position + 1  # as many variables are known now
-        later = self.order[m:]
+        self._take_in(self.columns.of(i)[0], x_i)
+        self._pass_on(self.position + 1)  # as many variables are known now
+
+    def _take_in(self, f: slice, x_f: Array) -> None:
+        """Add what the features f (N, F_i) give to all that sees them; masks are in the weights."""
         if self.A is not None:
-            self.logits[:, later] += np.multiply.outer(x_i, self.A[later, i])
-        if not self.W:
-            self.logits[:, later] += np.multiply.outer(x_i, self.V[later, i])
-            return
-        sees = self.degrees[0] >= m
-        self.a[0][:, sees] += np.multiply.outer(x_i, self.W[0][i, sees])
-        self._pass_on(m)
+            self.logits += x_f @ self.A[:, f].T
+        if self.W:
+            self.a[0] += x_f @ self.W[0][f]
+        else:
+            self.logits += x_f @ self.V[:, f].T
 
     def _pass_on(self, m: int) -> None:
         """Add the final units of degree m, layer by layer, to whatever sees them."""
@@ -217,7 +233,7 @@ class MADEState(State):
                 sees = np.flatnonzero(self.degrees[k + 1] >= m)
                 self.a[k + 1][:, sees] += h @ self.W[k + 1][np.ix_(new, sees)]
             else:
-                later = self.order[m:]
+                later = np.flatnonzero(self.outputs_at >= m)
                 self.logits[:, later] += h @ self.V[np.ix_(later, new)].T
 
 
@@ -249,7 +265,7 @@ class MADE(AutoregressiveModel):
         Whether there are direct links from inputs to outputs, ``A``.
     dropout : float
         The chance of each hidden unit to be dropped in the training loss.
-    order, dtype, rng
+    conditional, context, order, dtype, rng
         As in `AutoregressiveModel`.
 
     Attributes
@@ -257,6 +273,8 @@ class MADE(AutoregressiveModel):
     params : dict
         ``W1`` (D, H_1), ``c1`` (H_1,), ``W2``, ``c2``, ..., ``V`` (D, H_last), ``b`` (D,), and
         ``A`` (D, D) if there are direct links. Masked entries change nothing and have gradient 0.
+        For other variables than bits ``W1`` has a row for each feature, those of a context last,
+        ``V`` and ``b`` one for each output, and ``A`` is (outputs, features).
     degrees : list of ndarray of int
     """
 
@@ -271,6 +289,8 @@ class MADE(AutoregressiveModel):
         degrees: str | Sequence[npt.ArrayLike] = "spread",
         direct: bool = False,
         dropout: float = 0.0,
+        conditional: Conditional | None = None,
+        context: int | Categorical = 0,
         order: npt.ArrayLike | None = None,
         dtype: Any = "float64",
         rng: Any = None,
@@ -286,17 +306,24 @@ class MADE(AutoregressiveModel):
         self.direct = bool(direct)
         self.dropout = check_number(dropout, "dropout", high=1)
         rng = np.random.default_rng(rng)
-        self.degrees = self._make_degrees(degrees, check_size(n_dims, "n_dims"), rng)
-        super().__init__(n_dims, order=order, dtype=dtype, rng=rng)
+        lowest = 0 if check_context(context) else 1
+        self.degrees = self._make_degrees(degrees, check_size(n_dims, "n_dims"), lowest, rng)
+        super().__init__(
+            n_dims, order=order, dtype=dtype, rng=rng, conditional=conditional, context=context
+        )
 
     def _make_degrees(
-        self, degrees: str | Sequence[npt.ArrayLike], D: int, rng: np.random.Generator
+        self,
+        degrees: str | Sequence[npt.ArrayLike],
+        D: int,
+        lowest: int,
+        rng: np.random.Generator,
     ) -> list[Array]:
         if isinstance(degrees, str):
             if degrees == "spread":
-                return [spread_degrees(H, D) for H in self.hidden_sizes]
+                return [spread_degrees(H, D, lowest) for H in self.hidden_sizes]
             if degrees == "random":
-                return [random_degrees(H, D, rng) for H in self.hidden_sizes]
+                return [random_degrees(H, D, rng, lowest) for H in self.hidden_sizes]
             raise ValueError(f"degrees must be 'spread', 'random' or arrays, got {degrees!r}")
         try:
             given = [np.array(m) for m in degrees]
@@ -318,26 +345,32 @@ class MADE(AutoregressiveModel):
 
     @staticmethod
     def param_shapes(
-        *, n_dims: int, hidden_sizes: Sequence[int], direct: bool, **config: Any
+        *, hidden_sizes: Sequence[int], direct: bool, **config: Any
     ) -> dict[str, tuple[int, ...]]:
         """W1, c1, ..., V, b and A."""
-        widths = [n_dims, *hidden_sizes]
+        columns = columns_of(**config)
+        F, P = columns.n_inputs, columns.n_outputs
+        widths = [F, *hidden_sizes]
         shapes: dict[str, tuple[int, ...]] = {}
         for k in range(1, len(widths)):
             shapes[f"W{k}"] = (widths[k - 1], widths[k])
             shapes[f"c{k}"] = (widths[k],)
-        shapes |= {"V": (n_dims, widths[-1]), "b": (n_dims,)}
-        return shapes | {"A": (n_dims, n_dims)} if direct else shapes
+        shapes |= {"V": (P, widths[-1]), "b": (P,)}
+        return shapes | {"A": (P, F)} if direct else shapes
 
     def config(self) -> dict[str, Any]:
         """The settings from which the model can be made again, as the constructor takes them."""
-        return super().config() | {
-            "hidden_sizes": list(self.hidden_sizes),
-            "hidden": self.hidden,
-            "degrees": [m.tolist() for m in self.degrees],
-            "direct": self.direct,
-            "dropout": self.dropout,
-        }
+        return (
+            super().config()
+            | self._config_of_columns()
+            | {
+                "hidden_sizes": list(self.hidden_sizes),
+                "hidden": self.hidden,
+                "degrees": [m.tolist() for m in self.degrees],
+                "direct": self.direct,
+                "dropout": self.dropout,
+            }
+        )
 
     def _initial_params(self, rng: np.random.Generator) -> Params:
         params = {}
@@ -355,8 +388,9 @@ class MADE(AutoregressiveModel):
     def masks(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Where W1, W2, ..., V and A are free."""
         names = [f"W{k + 1}" for k in range(len(self.hidden_sizes))]
-        masks = dict(zip([*names, "V"], make_masks(self.order, self.degrees), strict=True))
-        return masks | {"A": precedes(self.order)} if self.direct else masks
+        made = make_masks(self.order, self.degrees, self.columns)
+        masks = dict(zip([*names, "V"], made, strict=True))
+        return masks | {"A": precedes(self.order, self.columns)} if self.direct else masks
 
     def dependencies(self) -> npt.NDArray[np.bool_]:
         """Which variable depends on which: the product of the masks of all layers."""
@@ -381,7 +415,7 @@ class MADE(AutoregressiveModel):
 
     def _forward(self, x: Array, draw: Any = None) -> tuple[Array, Any]:
         logits, layers = made_layers(
-            x, *self._weights(), self.order, self.degrees, self.hidden, draw
+            x, *self._weights(), self.order, self.degrees, self.hidden, draw, self.columns
         )
         return logits, (layers, draw)
 
@@ -389,17 +423,26 @@ class MADE(AutoregressiveModel):
         layers, draw = cache
         W, _, V, _, A = self._weights()
         dW, dc, dV, db, dA = made_gradients(
-            d_outputs, layers, W, V, A, self.order, self.degrees, self.hidden, draw
+            d_outputs, layers, W, V, A, self.order, self.degrees, self.hidden, draw, self.columns
         )
         grads = {f"W{k}": dW_k for k, dW_k in enumerate(dW, 1)}
         grads |= {f"c{k}": dc_k for k, dc_k in enumerate(dc, 1)}
         grads |= {"V": dV, "b": db} | ({} if dA is None else {"A": dA})
         return {name: grads[name] for name in self.params}
 
-    def _start(self, n: int) -> MADEState:
-        return MADEState(n, *self._weights(), self.order, self.degrees, self.hidden)
+    def _hidden(self, x: Array) -> Array:
+        if not self.hidden_sizes:
+            return super()._hidden(x)  # refuses
+        layers: list[Array] = MADE._forward(self, x)[1][0]
+        return layers[-1]
 
-    def _fill_in(self, x: Array, n_known: int, uniforms: Array) -> Array:
+    def _start(self, n: int, context: Array | None) -> MADEState:
+        return MADEState(
+            n, *self._weights(), self.order, self.degrees, self.hidden, self.columns,
+            self.conditional, context,
+        )  # fmt: skip
+
+    def _fill_in_bits(self, x: Array, n_known: int, uniforms: Array) -> Array:
         return made_sample(
             x, n_known, uniforms, *self._weights(), self.order, self.degrees, self.hidden
         )

@@ -44,58 +44,64 @@ from pyarsimple.autoregressive import (
     AutoregressiveModel,
     Params,
     State,
+    columns_of,
     draw_dropout,
     fill_in,
     row_blocks,
 )
-from pyarsimple.conditionals import Bernoulli
+from pyarsimple.conditionals import Bernoulli, Categorical, Conditional
+from pyarsimple.orders import Columns, one_each, walk
 from pyarsimple.twins import twin
 
 HIDDEN = ("sigmoid", "relu")
 
 
 # The parallel view. `keep` (N, H), if given, multiplies the hidden units: dropout.
+# At each step of the walk, f are the features of the variable, and z its outputs: for bits both
+# are its one column.
 
 
 @twin
 def nade_logits(
-    x: Array, W: Array, c: Array, V: Array, b: Array, order: Array, hidden: str, keep: Array | None
-) -> Array:
+    x: Array, W: Array, c: Array, V: Array, b: Array, order: Array, hidden: str,
+    keep: Array | None, columns: Columns | None = None,
+) -> Array:  # fmt: skip
     """Logits of all conditionals, by one walk along the order."""
-    logits = np.empty_like(x)  # (N, D)
+    logits = np.empty((len(x), len(b)), x.dtype)  # (N, D)
     a = np.tile(c, (len(x), 1))  # (N, H)
-    for i in order:
+    for f, z in walk(order, columns):
         h = activate(a, hidden)
         if keep is not None:
             h *= keep
-        logits[:, i] = h @ V[i] + b[i]
-        a += np.multiply.outer(x[:, i], W[i])
+        logits[:, z] = h @ V[z].T + b[z]
+        a += x[:, f] @ W[f]
     return logits
 
 
 @twin
 def nade_backward(
     d_logits: Array, x: Array, W: Array, c: Array, V: Array, order: Array, hidden: str,
-    keep: Array | None,
+    keep: Array | None, columns: Columns | None = None,
 ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """Gradients dW, dc, dV, db from d_logits (N, D), by one walk there and one back."""
     dW, dc, dV = np.zeros_like(W), np.zeros_like(c), np.zeros_like(V)
+    steps = walk(order, columns)
     for rows in row_blocks(len(x), W.nbytes):  # of which the hidden states fit into memory
         a = np.tile(c, (rows.stop - rows.start, 1))  # (N, H)
         states = []
-        for i in order:
+        for f, _ in steps:
             states.append(activate(a, hidden))
-            a += np.multiply.outer(x[rows, i], W[i])
+            a += x[rows, f] @ W[f]
 
         d_a = np.zeros_like(a)  # (N, H)
-        for i, h in zip(order[::-1], states[::-1], strict=True):
-            dW[i] += x[rows, i] @ d_a
-            d_h = np.multiply.outer(d_logits[rows, i], V[i])
+        for (f, z), h in zip(steps[::-1], states[::-1], strict=True):
+            dW[f] += x[rows, f].T @ d_a
+            d_h = d_logits[rows, z] @ V[z]
             if keep is not None:
                 d_h *= keep[rows]
-                dV[i] += d_logits[rows, i] @ (h * keep[rows])
+                dV[z] += d_logits[rows, z].T @ (h * keep[rows])
             else:
-                dV[i] += d_logits[rows, i] @ h
+                dV[z] += d_logits[rows, z].T @ h
             d_a += d_h * activate_slope(h, hidden)
         dc += d_a.sum(axis=0)
     db = d_logits.sum(axis=0)
@@ -109,18 +115,25 @@ class NADEState(State):
     """Carries the shared activation; a known variable adds its row of W."""
 
     def __init__(
-        self, n: int, W: Array, c: Array, V: Array, b: Array, order: Array, hidden: str
-    ) -> None:
-        super().__init__(order, n, b.dtype)
+        self, n: int, W: Array, c: Array, V: Array, b: Array, order: Array, hidden: str,
+        columns: Columns | None = None, conditional: Conditional | None = None,
+        context: Array | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(order, n, b.dtype, conditional)
         self.W, self.V, self.b, self.hidden = W, V, b, hidden
+        self.columns = columns or one_each(len(order))
         self.a = np.tile(c, (n, 1))  # (N, H)
+        if context is not None:
+            self.a += context @ W[self.columns.context]
 
     def _outputs(self, i: int) -> Array:
-        logits: Array = activate(self.a, self.hidden) @ self.V[i] + self.b[i]
+        _, z = self.columns.of(i)
+        logits: Array = activate(self.a, self.hidden) @ self.V[z].T + self.b[z]
         return logits
 
     def _advance(self, i: int, x_i: Array) -> None:
-        self.a += np.multiply.outer(x_i, self.W[i])
+        f, _ = self.columns.of(i)
+        self.a += x_i @ self.W[f]
 
 
 @twin
@@ -146,13 +159,15 @@ class NADE(AutoregressiveModel):
         What g is.
     dropout : float
         The chance of each hidden unit to be dropped, for a whole row, in the training loss.
-    order, dtype, rng
-        As in `AutoregressiveModel`.
+    conditional, context, order, dtype, rng
+        As in `AutoregressiveModel`. With `GaussianMixture` this is the RNADE of Uria, Murray and
+        Larochelle (2013), arXiv:1306.0186, section 3, with a scale that the conditional defines.
 
     Attributes
     ----------
     params : dict
-        ``W`` (D, H), ``c`` (H,), ``V`` (D, H), ``b`` (D,).
+        ``W`` (D, H), ``c`` (H,), ``V`` (D, H), ``b`` (D,); for other variables than bits ``W`` has
+        a row for each feature, those of a context last, and ``V`` and ``b`` one for each output.
     """
 
     name = "nade"
@@ -164,6 +179,8 @@ class NADE(AutoregressiveModel):
         *,
         hidden: str = "sigmoid",
         dropout: float = 0.0,
+        conditional: Conditional | None = None,
+        context: int | Categorical = 0,
         order: npt.ArrayLike | None = None,
         dtype: Any = "float64",
         rng: Any = None,
@@ -173,24 +190,27 @@ class NADE(AutoregressiveModel):
             raise ValueError(f"hidden must be one of {', '.join(HIDDEN)}, got {hidden!r}")
         self.hidden = hidden
         self.dropout = check_number(dropout, "dropout", high=1)
-        super().__init__(n_dims, order=order, dtype=dtype, rng=rng)
+        super().__init__(
+            n_dims, order=order, dtype=dtype, rng=rng, conditional=conditional, context=context
+        )
 
     @staticmethod
-    def param_shapes(*, n_dims: int, n_hidden: int, **config: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(*, n_hidden: int, **config: Any) -> dict[str, tuple[int, ...]]:
         """W, c, V and b."""
-        D, H = n_dims, n_hidden
-        return {"W": (D, H), "c": (H,), "V": (D, H), "b": (D,)}
+        columns, H = columns_of(**config), n_hidden
+        F, P = columns.n_inputs, columns.n_outputs
+        return {"W": (F, H), "c": (H,), "V": (P, H), "b": (P,)}
 
     def config(self) -> dict[str, Any]:
         """The settings from which the model can be made again, as the constructor takes them."""
         mine = {"n_hidden": self.n_hidden, "hidden": self.hidden, "dropout": self.dropout}
-        return super().config() | mine
+        return super().config() | mine | self._config_of_columns()
 
     def _initial_params(self, rng: np.random.Generator) -> Params:
-        D, H = self.n_dims, self.n_hidden
-        W = rng.normal(0, 1 / np.sqrt(D), (D, H))
-        V = rng.normal(0, 1 / np.sqrt(H), (D, H))
-        params = {"W": W, "c": np.zeros(H), "V": V, "b": np.zeros(D)}
+        F, H, P = self.n_inputs, self.n_hidden, self.n_outputs
+        W = rng.normal(0, 1 / np.sqrt(F), (F, H))
+        V = rng.normal(0, 1 / np.sqrt(H), (P, H))
+        params = {"W": W, "c": np.zeros(H), "V": V, "b": np.zeros(P)}
         return {k: p.astype(self.dtype) for k, p in params.items()}
 
     def _bytes_per_row(self) -> int:
@@ -203,19 +223,30 @@ class NADE(AutoregressiveModel):
 
     def _forward(self, x: Array, draw: Any = None) -> tuple[Array, Any]:
         p = self.params
-        logits = nade_logits(x, p["W"], p["c"], p["V"], p["b"], self.order, self.hidden, draw)
+        logits = nade_logits(
+            x, p["W"], p["c"], p["V"], p["b"], self.order, self.hidden, draw, self.columns
+        )
         return logits, (x, draw)
 
     def _backward(self, d_outputs: Array, cache: Any) -> Params:
         (x, draw), p = cache, self.params
-        grads = nade_backward(d_outputs, x, p["W"], p["c"], p["V"], self.order, self.hidden, draw)
+        grads = nade_backward(
+            d_outputs, x, p["W"], p["c"], p["V"], self.order, self.hidden, draw, self.columns
+        )
         return dict(zip(("W", "c", "V", "b"), grads, strict=True))
 
-    def _start(self, n: int) -> NADEState:
-        p = self.params
-        return NADEState(n, p["W"], p["c"], p["V"], p["b"], self.order, self.hidden)
+    def _hidden(self, x: Array) -> Array:
+        # Training leaves the last variable's row of W as it was drawn: it adds a random direction.
+        return activate(self.params["c"] + x @ self.params["W"], self.hidden)
 
-    def _fill_in(self, x: Array, n_known: int, uniforms: Array) -> Array:
+    def _start(self, n: int, context: Array | None) -> NADEState:
+        p = self.params
+        return NADEState(
+            n, p["W"], p["c"], p["V"], p["b"], self.order, self.hidden, self.columns,
+            self.conditional, context,
+        )  # fmt: skip
+
+    def _fill_in_bits(self, x: Array, n_known: int, uniforms: Array) -> Array:
         p = self.params
         return nade_sample(
             x, n_known, uniforms, p["W"], p["c"], p["V"], p["b"], self.order, self.hidden

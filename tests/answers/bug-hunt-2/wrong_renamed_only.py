@@ -1,4 +1,4 @@
-# cause: only one step is accumulated
+# cause: only one step is kept
 import numpy as np
 
 from pyarsimple.conditionals import sigmoid

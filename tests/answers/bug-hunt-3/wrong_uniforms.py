@@ -1,4 +1,4 @@
-# cause: the uniforms are taken by position
+# cause: uniforms is taken by position
 EXERCISE = "bug-hunt-3"
 BUG = "inverse-order"
 

@@ -1,4 +1,4 @@
-# cause: x_j is before x_i in this order
+# cause: order is ignored
 import numpy as np
 
 EXERCISE = "causality-check"

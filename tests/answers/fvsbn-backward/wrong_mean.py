@@ -1,4 +1,4 @@
-# cause: 1 / the number of rows
+# cause: dW is divided by N, the number of rows
 from pyarsimple.orders import precedes
 
 EXERCISE = "fvsbn-backward"

@@ -1,4 +1,4 @@
-# cause: the sign is wrong
+# cause: the sign of dW is turned
 from pyarsimple.orders import precedes
 
 EXERCISE = "fvsbn-backward"

@@ -1,4 +1,4 @@
-# cause: the bias b is forgotten
+# cause: b is forgotten
 import numpy as np
 
 from pyarsimple.orders import precedes

@@ -1,4 +1,4 @@
-# cause: this is the slope of the sigmoid
+# cause: the slope is h * (1 - h), that of the sigmoid
 EXERCISE = "made-backward"
 
 

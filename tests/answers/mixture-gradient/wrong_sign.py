@@ -1,4 +1,4 @@
-# cause: the sign is turned
+# cause: the sign of d_mean is turned
 import numpy as np
 
 EXERCISE = "mixture-gradient"

@@ -1,4 +1,4 @@
-# cause: 1 / the number of rows
+# cause: dW is divided by N, the number of rows
 import numpy as np
 
 from pyarsimple.conditionals import sigmoid

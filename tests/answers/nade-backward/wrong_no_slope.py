@@ -1,4 +1,4 @@
-# cause: the derivative of the sigmoid is missing
+# cause: the derivative of the hidden units is missing
 import numpy as np
 
 from pyarsimple.conditionals import sigmoid

@@ -1,4 +1,4 @@
-# cause: columns are in the walk's order
+# cause: write to column order[k]
 import numpy as np
 
 from pyarsimple.conditionals import sigmoid

@@ -1,4 +1,4 @@
-# cause: the bias c of the hidden units is forgotten
+# cause: c is forgotten
 import numpy as np
 
 from pyarsimple.conditionals import sigmoid

@@ -1,4 +1,4 @@
-# cause: these are probabilities
+# cause: logits went through a sigmoid
 import numpy as np
 
 from pyarsimple.conditionals import sigmoid

@@ -1,4 +1,4 @@
-"""Baselines: densities fitted in closed form, which a model has to beat."""
+"""Independent bits: p(x) = prod_i p(x_i), one parameter a variable."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, State
+from pyarsimple.baselines.tables import check_pseudocount, row_weights, sum_blocks
 
 
 class IndependentState(State):
@@ -18,7 +19,7 @@ class IndependentState(State):
         self.b = b
 
     def _outputs(self, i: int) -> Array:
-        return np.repeat(self.b[i], self._n)
+        return np.full((self._n, 1), self.b[i])
 
     def _advance(self, i: int, x_i: Array) -> None:
         pass
@@ -60,7 +61,13 @@ class IndependentBernoulli(AutoregressiveModel):
     def _initial_params(self, rng: np.random.Generator) -> Params:
         return {"b": np.zeros(self.n_dims, self.dtype)}
 
-    def fit(self, x: npt.ArrayLike, *, pseudocount: float = 1.0) -> Self:
+    def fit(
+        self,
+        x: npt.ArrayLike,
+        *,
+        pseudocount: float = 1.0,
+        weight: npt.ArrayLike | None = None,
+    ) -> Self:
         """Set p(x_i = 1) to (ones + pseudocount) / (N + 2 pseudocount), in closed form.
 
         Parameters
@@ -68,12 +75,16 @@ class IndependentBernoulli(AutoregressiveModel):
         x : array_like of bits, shape (N, D)
         pseudocount : float
             Added to the count of either value, so that neither is held to be impossible.
+        weight : array_like, shape (N,), optional
+            How often each row counts: one of weight 2 is as good as the row twice.
         """
         x = self.conditional.check(x, self.n_dims)
-        if not pseudocount > 0:
-            raise ValueError(f"pseudocount must be above 0, got {pseudocount!r}")
-        ones = x.sum(axis=0, dtype=np.float64)
-        self.params["b"][:] = np.log(ones + pseudocount) - np.log(len(x) - ones + pseudocount)
+        pseudocount = check_pseudocount(pseudocount)
+        self._check_params()
+        w = row_weights(weight, len(x))
+        ones = sum_blocks(x, w)
+        zeros = np.maximum(w.sum() - ones, 0)  # not below by rounding
+        self.params["b"][:] = np.log(ones + pseudocount) - np.log(zeros + pseudocount)
         return self
 
     def dependencies(self) -> npt.NDArray[np.bool_]:
@@ -86,5 +97,5 @@ class IndependentBernoulli(AutoregressiveModel):
     def _backward(self, d_outputs: Array, cache: Any) -> Params:
         return {"b": d_outputs.sum(axis=0)}
 
-    def _start(self, n: int) -> IndependentState:
+    def _start(self, n: int, context: Array | None) -> IndependentState:
         return IndependentState(n, self.params["b"], self.order)

@@ -1,0 +1,85 @@
+"""What every density here has in common, whether it is one product of conditionals or not.
+
+A `Density` gives probabilities, draws samples, and is saved. An autoregressive model is one, and so
+is a mixture of several, which has no order and no conditionals of its own. Whatever needs no more
+than this (scores, comparisons, files, the commands that use them) takes any density.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pyarsimple import storage
+
+if TYPE_CHECKING:
+    from pyarsimple.conditionals import Categorical, Conditional
+
+Array = npt.NDArray[Any]
+Params = dict[str, Array]
+
+
+class Density(ABC):
+    """A distribution over D variables: probabilities, or densities, of rows (N, D), and samples.
+
+    Attributes
+    ----------
+    n_dims : int
+        D, the number of variables.
+    conditional : from `pyarsimple.conditionals`
+        What kind of variables these are: it checks rows and knows the type of samples.
+    context : int or Categorical
+        Of p(x | y), how many features y has, or of which classes it is one; 0 if there is none.
+    params : dict of str to ndarray
+        The live parameters of its own; those of its `parts` are theirs.
+    """
+
+    #: The name in files and on the command line; set by each class.
+    name: ClassVar[str]
+
+    n_dims: int
+    conditional: Conditional
+    context: int | Categorical
+    params: Params
+
+    @abstractmethod
+    def log_prob(
+        self, x: npt.ArrayLike, context: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.float64]:
+        """log p(x) of each row, in nats; (N,)."""
+
+    @abstractmethod
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        given: npt.ArrayLike | None = None,
+        observed: npt.ArrayLike | None = None,
+        context: npt.ArrayLike | None = None,
+        rng: Any = None,
+    ) -> Array:
+        """Draw n rows, or complete those of ``given`` where ``observed`` is false; (n, D)."""
+
+    @property
+    @abstractmethod
+    def n_params(self) -> int:
+        """How many parameters there are, without those that are masked."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The settings from which it can be made again, as JSON can hold them."""
+
+    def parts(self) -> list[Density]:
+        """The densities that this one is made of; none, for most."""
+        return []
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to ``path``, an ``.npz`` that `pyarsimple.load` reads.
+
+        A file that is there already is replaced only when the new one is complete.
+        """
+        storage.save_model(self, path)

@@ -1,0 +1,619 @@
+"""Promise: any pattern of missing values is completed as the model says, and the method is named.
+
+Judged by the definition: sums over all rows that there are.
+"""
+
+import copy
+import itertools
+import math
+import warnings
+
+import definition
+import numpy as np
+import properties
+import pytest
+import registry
+import scipy.stats
+
+from pyarsimple import FVSBN, NADE, OrderAgnosticMADE, OrderlessNADE, missing, orders
+from pyarsimple.conditionals import Categorical, Gaussian, GaussianMixture, Mixed
+
+#: One of each model, and of what it can be made of: few, for each pattern is gone through.
+SOME = [
+    "independent", "fvsbn-cycle", "nade-cycle", "made-two-layers-direct", "made-random-narrow",
+    "nade-cycle-float32", "nade-bits-context",
+]  # fmt: skip
+CLASSES = ["nade-classes", "made-classes", "fvsbn-classes-context"]
+
+
+def patterns(D):
+    return [np.array(pattern) for pattern in itertools.product([False, True], repeat=D)]
+
+
+def with_nan(x, observed):
+    return np.where(observed, x, np.nan)
+
+
+def table(model):
+    """All rows, and the probability of each by the definition."""
+    x = registry.everything(model)
+    return x, np.exp(properties.defined(model, definition.log_prob, x))
+
+
+def inner_pattern(model):
+    """The last of the order observed, and one more: there is something in the way."""
+    observed = np.zeros(model.n_dims, bool)
+    observed[model.order[[1, -1]]] = True
+    return observed
+
+
+def strong():
+    """A model whose later variables say much about earlier ones."""
+    model = registry.make("fvsbn-cycle")
+    model.params["W"] *= 2
+    return model
+
+
+# Checks: each is seen to fail below.
+
+
+def check_marginals(model):
+    """Exact for each pattern: the sum over what is missing."""
+    rows, p = table(model)
+    x = registry.rows(model, 3, seed=5)
+    for observed in patterns(model.n_dims):
+        wanted = [math.log(definition.marginal(rows, p, row, observed)) for row in x.tolist()]
+        result = model.marginal(with_nan(x, observed), observed)
+        assert result.method == "exact"
+        tolerance = properties.rounding(model, 1e-12, 1e-5)
+        np.testing.assert_allclose(result.log_prob, wanted, rtol=tolerance, atol=tolerance)
+        assert (result.standard_error == 0).all()
+        properties.same_bits(
+            model.log_prob(with_nan(x, observed), observed=observed), result.log_prob, "log_prob"
+        )
+
+
+def check_completions(model, methods=("exact",), n=1500, **settings):
+    """As frequent as they are probable, by a chi-square test, for several patterns."""
+    rows, p = table(model)
+    x = registry.rows(model, 2, seed=7)[1]
+    some = [inner_pattern(model), *patterns(model.n_dims)[1::5]]
+    for observed in some if methods == ("exact",) else some[:1]:
+        given = np.tile(with_nan(x, observed), (n, 1))
+        for method in methods:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                result = model.impute(given, observed, method=method, rng=3, **settings)
+            assert result.samples.shape == (1, n, model.n_dims)
+            assert (result.samples[:, :, observed] == x[observed]).all(), "known values changed"
+            wanted = np.array(definition.completions(rows, p, x.tolist(), observed))
+            counts = properties._counts(model, result.samples[0])
+            p_value = properties._p_value(counts, wanted)
+            assert p_value > 1e-4, f"{method}, {observed}: chi-square p = {p_value:.2g}"
+
+
+def check_importance(model):
+    check_completions(model, ("importance",), n=1000, n_particles=400)
+
+
+def check_gibbs(model):
+    """From starts that know nothing of what comes later in the order."""
+    check_completions(model, ("gibbs",), n=1500, n_particles=1, n_sweeps=20)
+
+
+def check_estimates(model):
+    """The mean of many importance estimates of p is p: no more than four standard errors away."""
+    rows, p = table(model)
+    x, observed = registry.rows(model, 2, seed=7)[1], inner_pattern(model)
+    wanted = definition.marginal(rows, p, x.tolist(), observed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        result = model.marginal(
+            np.tile(x, (1000, 1)), observed, method="importance", n_particles=5, rng=1
+        )
+    assert result.method == "importance"
+    estimates = np.exp(result.log_prob)
+    error = estimates.std() / math.sqrt(len(estimates))
+    assert abs(estimates.mean() - wanted) < 4 * error
+    # Of many particles the standard error is the deviation of log p.
+    many = model.marginal(
+        np.tile(x, (200, 1)), observed, method="importance", n_particles=300, rng=1
+    )
+    off = (many.log_prob - math.log(wanted)) / many.standard_error
+    assert 0.8 < off.std() < 1.25
+    assert abs(off.mean()) < 0.5
+
+
+@pytest.mark.parametrize("case", SOME + CLASSES)
+@pytest.mark.usefixtures("numpy_side")
+def test_marginals_are_sums(case):
+    check_marginals(registry.make(case))
+
+
+@pytest.mark.parametrize("case", SOME + CLASSES)
+@pytest.mark.usefixtures("numpy_side")
+def test_exact_completions(case):
+    check_completions(registry.make(case))
+
+
+@pytest.mark.parametrize("case", ["nade-cycle", "made-two-layers-direct", "nade-classes"])
+@pytest.mark.usefixtures("numpy_side")
+def test_importance(case):
+    check_importance(registry.make(case))
+    check_estimates(registry.make(case))
+
+
+@pytest.mark.parametrize("case", ["fvsbn-cycle", "nade-cycle", "nade-classes", "nade-bits-context"])
+@pytest.mark.usefixtures("numpy_side")
+def test_gibbs(case):
+    check_gibbs(registry.make(case))
+
+
+def test_either_side():
+    """Bits without context go through the kernels where there are any."""
+    check_marginals(registry.make("nade-cycle"))
+    check_completions(registry.make("nade-cycle"), n=600)
+
+
+def test_each_row_has_a_pattern_of_its_own():
+    model = registry.make("nade-cycle")
+    rows, p = table(model)
+    observed = np.array(patterns(5))
+    x = registry.rows(model, len(observed), seed=2)
+    result = model.marginal(with_nan(x, observed), observed)
+    wanted = [
+        math.log(definition.marginal(rows, p, *both))
+        for both in zip(x.tolist(), observed, strict=True)
+    ]
+    np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-12, atol=1e-14)
+    assert set(result.methods) == {"product", "enumeration"}
+    for method in ("auto", "importance", "gibbs"):
+        done = model.impute(
+            with_nan(x, observed), observed, n_samples=3, method=method, rng=0
+        ).samples
+        assert (done == x)[:, observed].all()
+        assert done.dtype == np.uint8
+        free = done[:, ~observed]
+        assert ((free == 0) | (free == 1)).all()
+
+
+def test_all_and_nothing_observed():
+    model = registry.make("nade-cycle")
+    x = registry.rows(model)
+    everything = np.ones(5, bool)
+    properties.same_bits(model.log_prob(x, observed=everything), model.log_prob(x), "log_prob")
+    assert (model.log_prob(x, observed=~everything) == 0).all()
+    assert (model.impute(x, everything, rng=0).samples == x).all()
+
+
+@pytest.mark.usefixtures("numpy_side")
+def test_a_context_is_each_rows_own():
+    model = NADE(4, 5, conditional=Categorical(3), context=2, order=[1, 2, 0, 3], rng=0)
+    registry.generic(model, 1)
+    x, y = registry.rows(model, 6), np.random.default_rng(0).normal(size=(6, 2))
+    observed = inner_pattern(model)
+    together = model.log_prob(x, y, observed=observed)
+    alone = [model.log_prob(x[k : k + 1], y[k], observed=observed)[0] for k in range(6)]
+    np.testing.assert_allclose(together, alone, rtol=1e-12)
+    assert np.ptp(model.log_prob(np.tile(x[0], (6, 1)), y, observed=observed)) > 0.01
+    for method in ("auto", "importance", "gibbs"):
+        samples = model.sample(6, given=x, observed=observed, context=y, method=method, rng=0)
+        assert (samples[:, observed] == x[:, observed]).all()
+
+
+# Reals: a linear Gaussian model is a multivariate normal, of which all marginals are known.
+
+
+def linear_gaussian(D=4):
+    """A model, and its mean and covariance."""
+    order, rng = [2, 0, 3, 1], np.random.default_rng(3)
+    model = FVSBN(D, conditional=Gaussian(), order=order, rng=0)
+    W, b = model.params["W"], model.params["b"]
+    W[...], b[...] = 0, rng.normal(size=2 * D)
+    W[0::2] = rng.normal(size=(D, D))
+    one = model.conditionals(np.zeros((1, D)))
+    A = np.where(model.dependencies(), W[0::2], 0)
+    M = np.linalg.inv(np.eye(D) - A)
+    return model, M @ b[0::2], M @ np.diag(one["scale"][0] ** 2) @ M.T
+
+
+@pytest.mark.usefixtures("numpy_side")
+def test_reals_by_importance():
+    model, mean, cov = linear_gaussian()
+    x = np.random.default_rng(1).multivariate_normal(mean, cov, size=3)
+    for observed in patterns(4)[1:]:
+        o, m = observed, ~observed
+        wanted = scipy.stats.multivariate_normal(mean[o], cov[np.ix_(o, o)]).logpdf(x[:, o])
+        result = model.marginal(with_nan(x, o), o, n_particles=4000, rng=0)
+        n_known = o.sum()
+        first = bool(o[model.order[:n_known]].all())
+        assert result.method == ("exact" if first else "importance")
+        off = np.abs(result.log_prob - wanted)
+        assert (off <= 1e-10 + 5 * result.standard_error).all()
+        if m.any():
+            gain = cov[np.ix_(m, o)] @ np.linalg.inv(cov[np.ix_(o, o)])
+            centre = mean[m] + gain @ (x[0, o] - mean[o])
+            spread = np.sqrt(np.diag(cov[np.ix_(m, m)] - gain @ cov[np.ix_(o, m)]))
+            done = model.impute(with_nan(x[:1], o), o, n_samples=400, rng=1)
+            assert (done.samples[:, 0, o] == x[0, o]).all()
+            size = min(400, done.effective_sample_size[0])
+            off = (done.samples[:, 0][:, m].mean(axis=0) - centre) / spread
+            assert (np.abs(off) < 5 / math.sqrt(size) + 1e-12).all()
+
+
+@pytest.mark.usefixtures("numpy_side")
+def test_mixed_rows_are_exact_where_what_is_in_the_way_is_discrete():
+    conditional = Mixed([GaussianMixture(2), Categorical(3), Gaussian(), Gaussian()])
+    model = registry.generic(NADE(4, 6, conditional=conditional, order=[1, 0, 2, 3], rng=0), 0)
+    x = np.array([[0.3, 1, -0.2, 0.8]])
+    observed = np.array([True, False, True, False])
+    result = model.marginal(with_nan(x, observed), observed)
+    assert result.methods.tolist() == ["enumeration"]
+    every = np.tile(x, (3, 1))
+    every[:, 1] = [0, 1, 2]
+    wanted = np.logaddexp.reduce(model.log_conditionals(every)[:, :3].sum(axis=1))
+    assert result.log_prob[0] == pytest.approx(wanted, rel=1e-12)
+    done = model.impute(with_nan(x, observed), observed, n_samples=50, method="gibbs", rng=0)
+    assert np.unique(done.samples[:, 0, 3]).size == 50
+    with pytest.raises(ValueError, match="method='gibbs' needs missing variables of countable"):
+        model.impute(x, ~observed, method="gibbs")
+
+
+@pytest.mark.usefixtures("numpy_side")
+def test_known_values_come_back_to_the_bit():
+    model = FVSBN(3, conditional=Gaussian(), dtype="float32", rng=0)
+    x, observed = np.array([[0.1, 0.2, 0.3]]), np.array([False, True, True])
+    done = model.impute(x, observed, n_samples=4, rng=0)
+    assert (done.samples[:, 0, 1:] == x[0, 1:]).all()
+    assert done.samples.dtype == np.float64
+
+
+# Models that can be asked in other orders.
+
+
+class AnyOrder(FVSBN):
+    """A model as one that was trained for all orders, as far as asking it goes."""
+
+    def with_order(self, order):
+        other = copy.copy(self)
+        other.order = orders.check_order(order, self.n_dims)
+        return other
+
+
+class SomeOrders(AnyOrder):
+    n_masks = 2
+
+    def members(self):
+        return [self, self.with_order([4, 1, 0, 2, 3])]
+
+
+def test_another_order_is_asked_where_the_model_has_it():
+    model = AnyOrder(5, order=registry.THREE_CYCLE[5], rng=0)
+    registry.generic(model, 0)
+    observed = np.array([False, True, False, False, True])
+    x = registry.rows(model, 3)
+    view = model.with_order(orders.observed_first(observed))
+    result = model.marginal(x, observed)
+    assert set(result.methods) == {"order"}
+    rows = registry.everything(view)
+    p = np.exp(view.log_prob(rows))
+    wanted = [math.log(definition.marginal(rows, p, row, observed)) for row in x]
+    np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-12)
+    done = model.impute(x[:1], observed, n_samples=2000, rng=0)
+    wanted = np.array(definition.completions(rows, p, x[0], observed))
+    assert properties._p_value(properties._counts(view, done.samples[:, 0]), wanted) > 1e-4
+    first = np.isin(np.arange(5), model.order[:2])
+    assert set(model.marginal(x, first).methods) == {"product"}  # its own order is first choice
+
+
+def test_only_orders_that_were_trained_are_asked():
+    model = registry.generic(SomeOrders(5, order=registry.THREE_CYCLE[5], rng=0), 0)
+    x = registry.rows(model, 3)
+    for observed, method in (([1, 4], "order"), ([0, 1, 4], "order"), ([2, 4], "enumeration")):
+        mask = np.isin(np.arange(5), observed)
+        assert set(model.marginal(x, mask).methods) == {method}
+    model.redraw = "degrees"
+    assert set(model.marginal(x, np.isin(np.arange(5), [1, 4])).methods) == {"enumeration"}
+
+
+def test_orderless_nade_is_exact_in_any_pattern():
+    model = registry.generic(OrderlessNADE(5, (6,), order=registry.THREE_CYCLE[5], rng=0), 0)
+    x = registry.rows(model, 4)
+    for observed in patterns(5):
+        view = model.with_order(orders.observed_first(observed))
+        result = model.marginal(with_nan(x, observed), observed)
+        assert set(result.methods) <= {"product", "order"}
+        if set(result.methods) == {"order"}:
+            rows = registry.everything(view)
+            p = np.exp(view.log_prob(rows))
+            wanted = [math.log(definition.marginal(rows, p, row, observed)) for row in x]
+            np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-12)
+            properties.same_bits(model.log_prob(x, observed=observed), result.log_prob, "log_prob")
+
+
+def test_masks_that_were_not_trained_are_not_asked():
+    few = OrderAgnosticMADE(5, (7,), n_masks=3, rng=0)
+    any_order = OrderAgnosticMADE(5, (7,), rng=0)
+    first = few.members()[1].order[:2]
+    for model in (few, any_order):
+        observed = np.isin(np.arange(5), first)
+        of_first = missing.in_trained_order(model, observed)
+        assert observed[of_first.order[:2]].all()
+    starts = {frozenset(view.order[:2].tolist()) for view in few.members()}
+    other = next(
+        set(pair) for pair in itertools.combinations(range(5), 2) if set(pair) not in starts
+    )
+    observed = np.isin(np.arange(5), list(other))
+    assert missing.in_trained_order(few, observed) is None
+    assert missing.in_trained_order(any_order, observed) is not None
+
+
+# Mixtures over orders.
+
+
+def small_mixture():
+    models = [
+        registry.generic(FVSBN(5, order=order, rng=0), seed)
+        for seed, order in enumerate([registry.THREE_CYCLE[5], [4, 2, 0, 1, 3], [0, 1, 2, 3, 4]])
+    ]
+    return orders.OrderMixture(models, [1, 3, 2])
+
+
+def test_marginals_of_a_mixture():
+    mixture = small_mixture()
+    rows = registry.all_rows(5)
+    p, x = np.exp(mixture.log_prob(rows)), registry.rows(mixture, 4)
+    for observed in patterns(5):
+        wanted = [math.log(definition.marginal(rows, p, row, observed)) for row in x]
+        result = mixture.marginal(with_nan(x, observed), observed)
+        assert result.method == "exact"
+        np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(
+            mixture.log_prob(with_nan(x, observed), observed=observed), wanted, rtol=1e-12,
+            atol=1e-14,
+        )  # fmt: skip
+    observed = np.isin(np.arange(5), [1, 4])
+    wanted = mixture.log_prob(x, observed=observed)
+    estimate = mixture.marginal(x, observed, method="importance", rng=0)
+    assert estimate.method == "importance"
+    assert (np.abs(estimate.log_prob - wanted) < 5 * estimate.standard_error).all()
+    assert (estimate.effective_sample_size > 100).all()
+
+
+def test_completions_of_a_mixture():
+    mixture = small_mixture()
+    rows = registry.all_rows(5)
+    p, x = np.exp(mixture.log_prob(rows)), registry.rows(mixture, 1)
+    for observed in patterns(5)[3::6]:
+        wanted = np.array(definition.completions(rows, p, x[0], observed))
+        for method in ("auto", "importance", "gibbs"):
+            done = mixture.impute(
+                with_nan(x, observed), observed, n_samples=1500, method=method, n_sweeps=20,
+                n_particles=10000, rng=1,
+            )  # fmt: skip
+            assert (done.samples[:, :, observed] == x[:, observed]).all()
+            p_value = properties._p_value(properties._counts(mixture, done.samples[:, 0]), wanted)
+            assert p_value > 1e-4, f"{method} {observed}"
+        assert done.methods[0] in ("product", "gibbs")
+        drawn = mixture.sample(1500, given=with_nan(x[0], observed), observed=observed, rng=2)
+        assert properties._p_value(properties._counts(mixture, drawn), wanted) > 1e-4
+
+
+# What is chosen, and what is said.
+
+
+def test_auto_falls_back_and_says_so(monkeypatch):
+    model = registry.make("nade-cycle")
+    x, observed = registry.rows(model, 4), inner_pattern(model)
+    assert model.impute(x, observed).method == "exact"
+    monkeypatch.setattr(missing, "MAX_VALUES", 3)
+    assert model.impute(x, observed, rng=0).method == "importance"
+    assert model.marginal(x, observed, rng=0).method == "importance"
+    assert model.impute(x, observed, method="exact").method == "exact"
+    monkeypatch.setattr(missing, "SMALL", 2000)
+    with pytest.warns(UserWarning, match="effective sample size is below 2000"):
+        done = model.impute(x, observed, rng=0)
+    assert done.method == "gibbs"
+    with pytest.warns(UserWarning, match="estimates are too low"):
+        model.marginal(x, observed, rng=0)
+    monkeypatch.setattr(missing, "MAX_VALUES_EXACT", 3)
+    with pytest.raises(ValueError, match=r"prefix of model.order.* would go through 8 values"):
+        model.impute(x, observed, method="exact")
+
+
+def test_a_small_effective_sample_size_warns():
+    model = FVSBN(10)  # bits 0..8 are fair; bit 9 is 1 if they all are
+    model.params["W"][...], model.params["b"][...] = 0, 0
+    model.params["W"][9], model.params["b"][9] = 20, -170
+    x, observed = np.array([[0] * 10, [1] * 10]), np.arange(10) == 9
+    with pytest.warns(UserWarning, match=r"of 50 particles\) in 1 of 2 rows, 1\.."):
+        result = model.marginal(x, observed, method="importance", n_particles=50, rng=0)
+    assert result.effective_sample_size.min() < 10
+    assert (result.effective_sample_size >= 1).all()
+    assert "standard error" in repr(result)
+
+
+def test_effective_sample_size_of_weights():
+    same = np.full((1, 7), -800.0)
+    one = np.array([[0.0, -900, -900]])
+    two = np.array([[5.0, 5.0, -900, -900]])
+    assert missing.effective_size(same) == pytest.approx(7, rel=1e-12)
+    assert missing.effective_size(one) == pytest.approx(1, rel=1e-12)
+    assert missing.effective_size(two) == pytest.approx(2, rel=1e-12)
+    assert missing.effective_size(np.full((1, 3), -np.inf)) == 1
+    rng = np.random.default_rng(0)
+    size = missing.effective_size(rng.normal(size=(50, 9)) * 10)
+    assert ((size >= 1) & (size <= 9)).all()
+
+
+def test_effective_sweeps_of_chains():
+    """An autoregressive series of coefficient a is worth (1 - a) / (1 + a) of its length."""
+    rng, T = np.random.default_rng(0), 4000
+    for a in (0.0, 0.5, 0.9):
+        trace = np.zeros((T, 3, 4))
+        for t in range(1, T):
+            trace[t] = a * trace[t - 1] + rng.normal(size=(3, 4))
+        assert missing.effective_sweeps(trace) == pytest.approx(T * (1 - a) / (1 + a), rel=0.2)
+    assert (missing.effective_sweeps(np.ones((9, 2, 1))) == 1).all()
+    apart = rng.normal(size=(100, 1, 2)) + np.array([0, 50])  # two chains in two places
+    assert missing.effective_sweeps(apart)[0] < 2
+
+
+def test_exact_draws_count_as_many_as_they_are():
+    model = registry.make("nade-cycle")
+    done = model.impute(registry.rows(model, 3), inner_pattern(model), n_samples=6, rng=0)
+    assert (done.effective_sample_size == 6).all()
+    assert (
+        repr(done) == "<Imputation of 3 rows of 5, 6 samples each: exact (3 rows by enumeration)>"
+    )
+
+
+def test_the_same_seed_gives_the_same():
+    model = registry.make("nade-cycle")
+    x, observed = registry.rows(model, 4), inner_pattern(model)
+    for method in ("exact", "importance", "gibbs"):
+        one, two, other = (
+            model.impute(x, observed, n_samples=9, method=method, rng=seed).samples
+            for seed in (0, 0, 1)
+        )
+        assert (one == two).all()
+        assert (one != other).any()
+
+
+def test_no_rows():
+    model = registry.make("nade-cycle")
+    x, observed = np.zeros((0, 5)), inner_pattern(model)
+    assert model.impute(x, observed, n_samples=2).samples.shape == (2, 0, 5)
+    assert model.log_prob(x, observed=observed).shape == (0,)
+    assert model.sample(0, given=np.zeros(5), observed=observed).shape == (0, 5)
+    assert repr(model.marginal(x, observed)) == "<Marginal of 0 rows: exact ()>"
+
+
+def test_blocks_change_no_result_but_by_chance(monkeypatch):
+    """However little memory there is, exact results are the same."""
+    model = registry.make("nade-cycle")
+    x, observed = registry.rows(model, 9), inner_pattern(model)
+    wanted = model.log_prob(x, observed=observed)
+    monkeypatch.setattr("pyarsimple.autoregressive.MEMORY_LIMIT", 1)
+    monkeypatch.setattr(missing, "BLOCK", 1)
+    np.testing.assert_allclose(model.log_prob(x, observed=observed), wanted, rtol=1e-13)
+    for method in ("exact", "importance", "gibbs"):
+        done = model.impute(x, observed, method=method, n_particles=20, n_sweeps=20, rng=0)
+        assert (done.samples[:, :, observed] == x[:, observed]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"observed": [1, 0, 0, 1, 0]}, ValueError, "observed must be a boolean mask"),
+        ({"observed": np.ones((2, 5), bool)}, ValueError, r"\(5,\) or \(3, 5\)"),
+        ({"x": np.ones(5)}, ValueError, r"pass x\[np.newaxis\]"),
+        ({"x": np.full((3, 5), 2)}, ValueError, "x must be an array of bits.* got 2 in row 0"),
+        ({"x": np.ma.ones((3, 5))}, TypeError, "masked array"),
+        ({"x": np.ones((3, 4))}, ValueError, "got 4 columns"),
+        ({"method": "magic"}, ValueError, "method must be one of .*, got 'magic'"),
+        ({"n_particles": 0}, ValueError, "n_particles must be at least"),
+    ],
+)
+def test_arguments_are_checked(change, error, words):
+    model = registry.make("nade-cycle")
+    arguments = {"x": np.ones((3, 5)), "observed": np.array([True, False, True, True, False])}
+    for method in (model.impute, model.marginal):
+        with pytest.raises(error, match=words):
+            method(**(arguments | change))
+    with pytest.raises(ValueError, match="method must be one of auto, exact, importance, got"):
+        model.marginal(**arguments, method="gibbs")
+
+
+# Bugs that people write, each beside the check that must catch it.
+
+
+def weights_forgotten(patch):
+    patch.setattr(missing, "share", lambda log_w: np.full(log_w.shape, 1 / log_w.shape[1]))
+
+
+def weights_of_the_unobserved_included(patch):
+    right = missing.follow
+
+    def wrong(task, uniforms):
+        x, _ = right(task, uniforms)
+        rows = np.arange(task.n)
+        return x, task.log_joint(x, rows, np.ones(x.shape, bool))
+
+    patch.setattr(missing, "follow", wrong)
+
+
+def weights_are_logarithms(patch):
+    patch.setattr(
+        missing, "share", lambda log_w: (log_w - 50) / (log_w - 50).sum(axis=1, keepdims=True)
+    )
+
+
+def known_values_overwritten(patch):
+    right = missing.impute
+
+    def wrong(*args, **kwargs):
+        done = right(*args, **kwargs)
+        done.samples[0, ::7] = 0
+        return done
+
+    patch.setattr(missing, "impute", wrong)
+
+
+def called_exact_where_it_is_not(patch):
+    """What was observed later is ignored, as if it did not depend on what is missing."""
+    patch.setattr(missing, "needed", lambda model, observed: observed.copy())
+
+
+def later_observations_ignored(patch):
+    """The completion of the known prefix, which an ancestral sampler gives by itself."""
+    right = missing.resample
+    patch.setattr(missing, "resample", lambda log_w, n, rng: right(np.zeros_like(log_w), n, rng))
+
+
+def the_mean_of_logarithms(patch):
+    patch.setattr(missing, "log_sum_exp", lambda a, axis: a.mean(axis=axis) + np.log(a.shape[axis]))
+
+
+def gibbs_sees_earlier_variables_only(patch):
+    """A draw from the conditional along the order is not one given all others."""
+    right = missing.Task.log_joint
+
+    def wrong(task, x, rows, needed):
+        return right(task, x, rows, needed & ~task.observed)
+
+    patch.setattr(missing.Task, "log_joint", wrong)
+
+
+def gibbs_keeps_an_old_log_p(patch):
+    right = missing.sweep
+
+    def wrong(task, inner, x, log_p, rng):
+        right(task, inner, x, log_p.copy(), rng)
+
+    patch.setattr(missing, "sweep", wrong)
+
+
+BUGS = [
+    (weights_forgotten, check_importance),
+    (weights_of_the_unobserved_included, check_importance),
+    (weights_of_the_unobserved_included, check_estimates),
+    (weights_are_logarithms, check_importance),
+    (known_values_overwritten, check_completions),
+    (called_exact_where_it_is_not, check_marginals),
+    (called_exact_where_it_is_not, check_completions),
+    (later_observations_ignored, check_importance),
+    (the_mean_of_logarithms, check_estimates),
+    (the_mean_of_logarithms, check_marginals),
+    (gibbs_sees_earlier_variables_only, check_gibbs),
+    (gibbs_keeps_an_old_log_p, check_gibbs),
+]
+
+
+@pytest.mark.parametrize(("plant", "check"), BUGS, ids=lambda f: f.__name__)
+@pytest.mark.usefixtures("numpy_side")
+def test_bugs_are_caught(plant, check, monkeypatch):
+    check(strong())
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        check(strong())
