@@ -164,6 +164,8 @@ class Folder:
 def train(cell, settings, data, checkpoint, *, progress=False):
     """The model with the parameters that are best on the validation rows, and its history."""
     model = make_model(cell.split("/")[0], settings, data["train"])
+    if settings.get("initialize"):
+        model.initialize_from(data["train"])
     history = pyarsimple.fit(
         model,
         data["train"],

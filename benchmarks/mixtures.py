@@ -29,6 +29,7 @@ from pyarsimple.orders import OrderMixture
 
 SCHEMA = 1
 RATED = ("valid", "test")
+SHARED = ("dtype", "model", "initialize", "optimizer", "fit")  # settings of all components
 LABEL, COLUMN = 24, likelihoods.COLUMN  # 24 + 6 * 9 = 78: up to six numbers of components
 
 
@@ -38,7 +39,7 @@ def serves_all_orders(cell):
 
 def component_settings(cell, settings, k):
     """What component k is trained with: its own order and seed, or those of the one model."""
-    shared = {name: settings[name] for name in ("dtype", "model", "optimizer", "fit")}
+    shared = {name: settings[name] for name in SHARED if name in settings}
     if serves_all_orders(cell):
         return shared | {"seed": settings["seed"], "order": settings["order"]}
     return shared | {"seed": settings["seed"] + k, "order": settings["orders"][k]}

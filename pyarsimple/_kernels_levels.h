@@ -16,7 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
+/* GNU C's vectors, atomics and attributes; with PLAIN_C the loops that serve any other compiler. */
+#if defined(__GNUC__) && !defined(PYARSIMPLE_PLAIN_C)
+#define IS_GNU_C 1
+#endif
+
+#if defined(__x86_64__) && defined(IS_GNU_C)
 #define HAS_X86 1
 #include <immintrin.h> /* for the three things that GNU C cannot say of vectors: max, min, sqrt */
 #endif
@@ -25,7 +30,7 @@
 
 /* What compilers call by different names. ----------------------------------------------------- */
 
-#if defined(__GNUC__)
+#if defined(IS_GNU_C)
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
 #define BASELINE_BYTES 16 /* every x86-64 and every 64-bit Arm has vectors of 16 bytes */
@@ -171,10 +176,14 @@ INLINE size_t rounded_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 /* One block of memory, for the whole call of a kernel, aligned as vectors like it. */
 static char *scratch_get(size_t bytes, void **to_free)
 {
+#if defined(__SANITIZE_ADDRESS__) /* not a byte more, so that a step too far is seen */
+    return posix_memalign(to_free, 64, bytes) == 0 ? *to_free : NULL;
+#else
     *to_free = malloc(bytes + 64);
     if (*to_free == NULL)
         return NULL;
     return (char *)*to_free + (64 - (uintptr_t)*to_free % 64) % 64;
+#endif
 }
 
 /* The levels. --------------------------------------------------------------------------------- */

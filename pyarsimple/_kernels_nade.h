@@ -492,7 +492,7 @@ static int NAME(nade_logits)(const struct nade *q)
     ptrdiff_t tiles = 1 + PARTIAL_BYTES / (partial_size * (ptrdiff_t)sizeof(real));
     /* Where few tiles share exp(-W) each makes its own, and only what it needs. */
     int shared = q->hidden == SIGMOID && n_tiles > 2;
-    size_t factor_bytes = shared ? (size_t)(n_blocks * F * block) * sizeof(real) : 0;
+    size_t factor_bytes = shared ? rounded_up((size_t)(n_blocks * F * block) * sizeof(real)) : 0;
     int threads = threads_for((double)q->N * (double)P * (double)q->H);
     void *to_free;
     char *scratch;
@@ -859,7 +859,8 @@ static int NAME(nade_backward)(const struct nade *q)
             work.n_states = work.n_changes[tile] + 1;
     work.slot_bytes = rounded_up((size_t)(work.n_states * block) * sizeof(real))
                     + rounded_up((size_t)work.n_states * sizeof(int32_t))
-                    + 2 * rounded_up((size_t)((F + P) * block) * sizeof(real));
+                    + rounded_up((size_t)P * sizeof(struct nade_output))
+                    + 2 * rounded_up((size_t)(F * block) * sizeof(real));
     work.slots = scratch_get((size_t)threads * work.slot_bytes, &slots_to_free);
     if (work.slots == NULL) {
         free(walk_to_free);
@@ -971,7 +972,7 @@ static int NAME(nade_sample)(const struct nade *q)
                              .factor_blocks = FORWARD_VECS,
                              .factor_features = n_blocks * FORWARD_VECS};
     int shared = q->hidden == SIGMOID && n_tiles > 2;
-    size_t factor_bytes = shared ? (size_t)(n_blocks * D * block) * sizeof(real) : 0;
+    size_t factor_bytes = shared ? rounded_up((size_t)(n_blocks * D * block) * sizeof(real)) : 0;
     void *to_free;
     char *scratch;
 

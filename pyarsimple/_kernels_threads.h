@@ -35,7 +35,7 @@ static int threads_for(double work)
     return useful < 2 ? 1 : useful < num_threads ? (int)useful : num_threads;
 }
 
-#if defined(__GNUC__) && !defined(_WIN32) && !defined(__EMSCRIPTEN__) && !defined(__wasi__)
+#if defined(IS_GNU_C) && !defined(_WIN32) && !defined(__EMSCRIPTEN__) && !defined(__wasi__)
 #define HAS_THREADS 1
 
 #include <pthread.h>

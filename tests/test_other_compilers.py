@@ -2,6 +2,8 @@
 
 clang makes all that gcc makes. tcc knows none of GNU C's vectors, atomics and attributes, as MSVC
 does not: with it the plain loops are built that serve any C compiler, without threads and levels.
+gcc is asked for those too, and both kinds are run under its address sanitizer: a kernel that reads
+or writes a number too far stops there.
 """
 
 import os
@@ -27,22 +29,37 @@ pytestmark = [
 ]
 
 
-def missing(compiler):
-    return pytest.mark.skipif(shutil.which(compiler) is None, reason=f"needs {compiler}")
+ALL_LEVELS = len(twins.kernels.simd_levels()) if twins.kernels else 0
+SANITIZED = "-O0 -fsanitize=address"
 
 
-@pytest.mark.parametrize(
-    ("compiler", "n_levels"),
-    [
-        pytest.param(
-            "clang",
-            len(twins.kernels.simd_levels()) if twins.kernels else 0,
-            marks=missing("clang"),
-        ),
-        pytest.param("tcc", 1, marks=missing("tcc")),
-    ],
-)
-def test_another_compiler_gives_the_same(compiler, n_levels, tmp_path):
+def sanitizer():
+    """The library that must be loaded before Python itself, or "" if there is none."""
+    if shutil.which("gcc") is None:
+        return ""
+    name = "libasan.so"
+    asked = subprocess.run(
+        ["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    )
+    path = asked.stdout.strip()
+    return "" if path == name else path
+
+
+def builds():
+    """What to build with, CFLAGS, and how many SIMD levels that makes."""
+    for compiler, flags, n_levels in (
+        ("clang", "", ALL_LEVELS),
+        ("tcc", "", 1),
+        ("gcc", SANITIZED, ALL_LEVELS),
+        ("gcc", f"{SANITIZED} -DPYARSIMPLE_PLAIN_C", 1),
+    ):
+        there = shutil.which(compiler) and (not flags or sanitizer())
+        marks = [] if there else pytest.mark.skip(f"needs {compiler} {flags}")
+        yield pytest.param(compiler, flags, n_levels, marks=marks, id=f"{compiler} {flags}".strip())
+
+
+@pytest.mark.parametrize(("compiler", "flags", "n_levels"), list(builds()))
+def test_another_compiler_gives_the_same(compiler, flags, n_levels, tmp_path):
     for name in ("pyarsimple", "tests"):
         shutil.copytree(
             ROOT / name,
@@ -54,24 +71,26 @@ def test_another_compiler_gives_the_same(compiler, n_levels, tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYARSIMPLE_")}
     environment |= {
         "CC": compiler,
+        "CFLAGS": flags,
         "PYTHONPATH": str(tmp_path),
         "PYARSIMPLE_REQUIRE_EXTENSION": "1",
     }
 
-    def run(*args):
+    def run(*args, **more):
         done = subprocess.run(
-            [sys.executable, *args], cwd=tmp_path, env=environment, capture_output=True, text=True,
-            check=False,
+            [sys.executable, *args], cwd=tmp_path, env=environment | more, capture_output=True,
+            text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     run("setup.py", "-q", "build_ext", "--inplace")
     asked = "from pyarsimple.twins import kernels as k; print(len(k.simd_levels()), k.__file__)"
-    n, path = run("-c", asked).split()
+    preload = {"LD_PRELOAD": sanitizer(), "ASAN_OPTIONS": "detect_leaks=0"} if flags else {}
+    n, path = run("-c", asked, **preload).split()
     assert int(n) == n_levels
     assert Path(path).is_relative_to(tmp_path)
-    run("tests/old_cpu.py", "results.npz")
+    run("tests/old_cpu.py", "results.npz", **preload)
     with np.load(tmp_path / "results.npz") as there, twins.backend("compiled"):
         here = old_cpu.results()
         for name in sorted(set(here) - {"level"}):
