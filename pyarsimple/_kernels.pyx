@@ -13,6 +13,7 @@ import os
 
 import numpy as np
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -23,6 +24,9 @@ cdef extern from "_kernels_levels.h" nogil:
     const char *compiler_name()
     const char **level_names
     int best_level()
+    int LEAST_BYTES
+    void *memory_get(size_t bytes)
+    void memory_put(void *p)
 
     struct nade:
         Py_ssize_t N, D, H, n_features, n_outputs
@@ -156,12 +160,43 @@ cdef int check(int status) except -1:
     return 0
 
 
+cdef class Memory:
+    """Memory of a large result. When nobody uses it any more, it is kept for the next one."""
+
+    cdef void *p
+    cdef Py_ssize_t bytes
+
+    def __cinit__(self, Py_ssize_t bytes):
+        self.p, self.bytes = memory_get(bytes), bytes
+        if self.p == NULL:
+            raise MemoryError(f"no memory for a result of {bytes} bytes")
+
+    def __dealloc__(self):
+        memory_put(self.p)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.p, self.bytes, False, flags)
+
+
+cdef new_array(shape, dtype):
+    """An array for a result, not filled."""
+    cdef Py_ssize_t size = dtype.itemsize
+    for n in shape:
+        size *= n
+    if size < LEAST_BYTES:
+        return np.empty(shape, dtype)
+    return np.ndarray(shape, dtype, Memory(size))
+
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
 # Conditionals of bits, and Adam's update.
 
 
 def exponential(const real[::1] x):
     """exp(x), the kernels' own, so that its accuracy can be tested."""
-    result = np.empty(x.shape[0], np.float64 if real is double else np.float32)
+    result = new_array((x.shape[0],), FLOAT64 if real is double else FLOAT32)
     cdef real[::1] out = result
     with nogil:
         kernels_for(real is double).exponential(x.shape[0], &x[0], &out[0])
@@ -170,8 +205,8 @@ def exponential(const real[::1] x):
 
 def bernoulli_log_p(const real[:, ::1] logits, const real[:, ::1] x):
     cdef Py_ssize_t size = logits.shape[0] * logits.shape[1]
-    result = np.empty((logits.shape[0], logits.shape[1]),
-                      np.float64 if real is double else np.float32)
+    result = new_array((logits.shape[0], logits.shape[1]),
+                       FLOAT64 if real is double else FLOAT32)
     cdef real[:, ::1] out = result
     with nogil:
         kernels_for(real is double).bernoulli_log_p(size, &logits[0, 0], &x[0, 0], &out[0, 0])
@@ -180,8 +215,8 @@ def bernoulli_log_p(const real[:, ::1] logits, const real[:, ::1] x):
 
 def bernoulli_d_logits(const real[:, ::1] logits, const real[:, ::1] x, double scale):
     cdef Py_ssize_t size = logits.shape[0] * logits.shape[1]
-    result = np.empty((logits.shape[0], logits.shape[1]),
-                      np.float64 if real is double else np.float32)
+    result = new_array((logits.shape[0], logits.shape[1]),
+                       FLOAT64 if real is double else FLOAT32)
     cdef real[:, ::1] out = result
     with nogil:
         kernels_for(real is double).bernoulli_d_logits(
@@ -257,7 +292,7 @@ def nade_logits(const real[:, ::1] x, const real[:, ::1] W, const real[::1] c,
     features, outputs = nade_offsets(columns, q.D)
     q.features, q.outputs, q.order = &features[0], &outputs[0], &order[0]
     q.x, q.W, q.c, q.V, q.b = &x[0, 0], &W[0, 0], &c[0], &V[0, 0], &b[0]
-    logits = np.empty((q.N, q.n_outputs), np.float64 if real is double else np.float32)
+    logits = new_array((q.N, q.n_outputs), FLOAT64 if real is double else FLOAT32)
     cdef real[:, ::1] logits_view = logits
     q.logits = &logits_view[0, 0]
     if keep is not None:
@@ -280,19 +315,17 @@ def nade_backward(const real[:, ::1] d_logits, const real[:, ::1] x, const real[
     features, outputs = nade_offsets(columns, q.D)
     q.features, q.outputs, q.order = &features[0], &outputs[0], &order[0]
     q.x, q.W, q.c, q.V, q.d_logits = &x[0, 0], &W[0, 0], &c[0], &V[0, 0], &d_logits[0, 0]
-    dtype = np.float64 if real is double else np.float32
-    make = np.empty if q.N > 0 else np.zeros
-    dW, dV = make((q.n_features, q.H), dtype), make((q.n_outputs, q.H), dtype)
-    dc, db = make(q.H, dtype), make(q.n_outputs, dtype)
+    dtype = FLOAT64 if real is double else FLOAT32
+    dW, dV = new_array((q.n_features, q.H), dtype), new_array((q.n_outputs, q.H), dtype)
+    dc, db = new_array((q.H,), dtype), new_array((q.n_outputs,), dtype)
     cdef real[:, ::1] dW_view = dW, dV_view = dV
     cdef real[::1] dc_view = dc, db_view = db
     q.dW, q.dc, q.dV, q.db = &dW_view[0, 0], &dc_view[0], &dV_view[0, 0], &db_view[0]
     if keep is not None:
         q.keep = &keep[0, 0]
-    cdef int status = 0
-    if q.N > 0:
-        with nogil:
-            status = kernels_for(real is double).nade_backward(&q)
+    cdef int status
+    with nogil:
+        status = kernels_for(real is double).nade_backward(&q)
     check(status)
     return dW, dc, dV, db
 
@@ -337,7 +370,7 @@ def masked_forward(const real[:, ::1] h, const real[:, ::1] W, const Py_ssize_t[
     With ``keep`` these are multiplied by it. The result is added to ``add_to``, if given.
     """
     cdef masked q = masked_problem(h.shape[0], sources, targets, transposed)
-    result = np.empty((q.N, q.n_targets), np.float64 if real is double else np.float32)
+    result = new_array((q.N, q.n_targets), FLOAT64 if real is double else FLOAT32)
     cdef real[:, ::1] out = result if add_to is None else add_to
     q.a, q.b, q.out, q.add = &h[0, 0], &W[0, 0], &out[0, 0], add_to is not None
     if bias is not None:
@@ -361,8 +394,8 @@ def masked_backward(const real[:, ::1] d, const real[:, ::1] W, const Py_ssize_t
     ``d`` is the gradient of the targets; ``keep`` is what multiplied the units, or None.
     """
     cdef masked q = masked_problem(d.shape[0], sources, targets, transposed)
-    dtype = np.float64 if real is double else np.float32
-    result, totals = np.empty((q.N, q.n_sources), dtype), np.empty(q.n_sources, dtype)
+    dtype = FLOAT64 if real is double else FLOAT32
+    result, totals = new_array((q.N, q.n_sources), dtype), new_array((q.n_sources,), dtype)
     cdef real[:, ::1] out = result
     cdef real[::1] totals_view = totals
     q.a, q.b, q.out, q.totals = &d[0, 0], &W[0, 0], &out[0, 0], &totals_view[0]
@@ -380,7 +413,7 @@ def masked_outer(const real[:, ::1] h, const real[:, ::1] d, const Py_ssize_t[::
                  const Py_ssize_t[::1] targets, bint transposed):
     cdef masked q = masked_problem(h.shape[0], sources, targets, transposed)
     shape = (q.n_targets, q.n_sources) if transposed else (q.n_sources, q.n_targets)
-    result = np.empty(shape, np.float64 if real is double else np.float32)
+    result = new_array(shape, FLOAT64 if real is double else FLOAT32)
     cdef real[:, ::1] out = result
     q.a, q.b, q.out = &h[0, 0], &d[0, 0], &out[0, 0]
     cdef int status

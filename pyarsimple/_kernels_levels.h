@@ -163,28 +163,7 @@ enum {
     ZEROS_AT_ONCE = 16   /* numbers that are looked at together */
 };
 
-/* Scratch memory: `bytes` of it, from `*place` on, which then points behind them. */
-INLINE void *take(char **place, size_t bytes)
-{
-    void *taken = *place;
-    *place += (bytes + 63) / 64 * 64;
-    return taken;
-}
-
-INLINE size_t rounded_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
-/* One block of memory, for the whole call of a kernel, aligned as vectors like it. */
-static char *scratch_get(size_t bytes, void **to_free)
-{
-#if defined(__SANITIZE_ADDRESS__) /* not a byte more, so that a step too far is seen */
-    return posix_memalign(to_free, 64, bytes) == 0 ? *to_free : NULL;
-#else
-    *to_free = malloc(bytes + 64);
-    if (*to_free == NULL)
-        return NULL;
-    return (char *)*to_free + (64 - (uintptr_t)*to_free % 64) % 64;
-#endif
-}
+#include "_kernels_memory.h"
 
 /* The levels. --------------------------------------------------------------------------------- */
 

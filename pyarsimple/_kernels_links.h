@@ -281,13 +281,12 @@ static int NAME(made_sample)(const struct made *q)
                     + rounded_up((size_t)(q->n_layers + 1) * sizeof(real *))
                     + rounded_up((size_t)work.tile * units_bytes) + (size_t)q->n_layers * 64
                     + rounded_up((size_t)work.tile * last_bytes);
-    void *to_free;
-    char *scratch = scratch_get(rounded_up((size_t)D * sizeof(ptrdiff_t))
-                                    + rounded_up((size_t)(q->n_layers + 1) * sizeof(ptrdiff_t *))
-                                    + (size_t)q->n_layers * rounded_up(first_bytes)
-                                    + (size_t)q->n_links * rounded_up(link_bytes)
-                                    + (size_t)threads * rounded_up(work.slot_bytes),
-                                &to_free);
+    char *memory = memory_get(rounded_up((size_t)D * sizeof(ptrdiff_t))
+                              + rounded_up((size_t)(q->n_layers + 1) * sizeof(ptrdiff_t *))
+                              + (size_t)q->n_layers * rounded_up(first_bytes)
+                              + (size_t)q->n_links * rounded_up(link_bytes)
+                              + (size_t)threads * rounded_up(work.slot_bytes));
+    char *scratch = memory;
     if (scratch == NULL)
         return -1;
 
@@ -310,7 +309,7 @@ static int NAME(made_sample)(const struct made *q)
     work.slots = scratch;
     run_tasks(threads, q->n_links * work.n_strips, NAME(transpose_links), &work);
     run_tasks(threads, (N + work.tile - 1) / work.tile, NAME(made_sample_task), &work);
-    free(to_free);
+    memory_put(memory);
     return 0;
 }
 

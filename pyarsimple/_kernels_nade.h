@@ -494,13 +494,12 @@ static int NAME(nade_logits)(const struct nade *q)
     int shared = q->hidden == SIGMOID && n_tiles > 2;
     size_t factor_bytes = shared ? rounded_up((size_t)(n_blocks * F * block) * sizeof(real)) : 0;
     int threads = threads_for((double)q->N * (double)P * (double)q->H);
-    void *to_free;
-    char *scratch;
+    char *memory, *scratch;
 
     tiles = tiles < n_tiles ? tiles : n_tiles;
-    scratch = scratch_get(NAME(walk_bytes)(q, n_tiles) + factor_bytes
-                          + (size_t)(tiles * partial_size) * sizeof(real), &to_free);
-    if (scratch == NULL)
+    memory = scratch = memory_get(NAME(walk_bytes)(q, n_tiles) + factor_bytes
+                                  + (size_t)(tiles * partial_size) * sizeof(real));
+    if (memory == NULL)
         return -1;
     NAME(plan_walk)(&work, &scratch);
     NAME(mark_tiles)(&work, threads);
@@ -516,7 +515,7 @@ static int NAME(nade_logits)(const struct nade *q)
                   q->hidden == SIGMOID ? NAME(nade_logits_sigmoid) : NAME(nade_logits_relu), &work);
         run_tasks(threads, work.tiles, NAME(nade_logits_sum), &work);
     }
-    free(to_free);
+    memory_put(memory);
     return 0;
 }
 
@@ -844,9 +843,8 @@ static int NAME(nade_backward)(const struct nade *q)
                              .n_blocks = (q->H + block - 1) / block};
     size_t start_bytes = (size_t)(n_tiles * P) * sizeof(real);
     int threads = threads_for(2. * (double)q->N * (double)P * (double)q->H);
-    void *walk_to_free, *slots_to_free;
-    char *scratch = scratch_get(NAME(walk_bytes)(q, n_tiles) + start_bytes, &walk_to_free);
-    if (scratch == NULL)
+    char *memory = memory_get(NAME(walk_bytes)(q, n_tiles) + start_bytes), *scratch = memory;
+    if (memory == NULL)
         return -1;
     NAME(plan_walk)(&work, &scratch);
     work.d_start = take(&scratch, start_bytes);
@@ -861,15 +859,15 @@ static int NAME(nade_backward)(const struct nade *q)
                     + rounded_up((size_t)work.n_states * sizeof(int32_t))
                     + rounded_up((size_t)P * sizeof(struct nade_output))
                     + 2 * rounded_up((size_t)(F * block) * sizeof(real));
-    work.slots = scratch_get((size_t)threads * work.slot_bytes, &slots_to_free);
+    work.slots = memory_get((size_t)threads * work.slot_bytes);
     if (work.slots == NULL) {
-        free(walk_to_free);
+        memory_put(memory);
         return -1;
     }
     run_tasks(threads, work.n_blocks + 1,
               q->hidden == SIGMOID ? NAME(nade_backward_sigmoid) : NAME(nade_backward_relu), &work);
-    free(slots_to_free);
-    free(walk_to_free);
+    memory_put(work.slots);
+    memory_put(memory);
     return 0;
 }
 
@@ -973,15 +971,14 @@ static int NAME(nade_sample)(const struct nade *q)
                              .factor_features = n_blocks * FORWARD_VECS};
     int shared = q->hidden == SIGMOID && n_tiles > 2;
     size_t factor_bytes = shared ? rounded_up((size_t)(n_blocks * D * block) * sizeof(real)) : 0;
-    void *to_free;
-    char *scratch;
+    char *memory, *scratch;
 
     work.slot_bytes = 2 * rounded_up((size_t)(SAMPLE_TILE * n_blocks * block) * sizeof(real))
                     + rounded_up((size_t)(SAMPLE_TILE * D) * sizeof(double))
                     + rounded_up((size_t)n_blocks * sizeof(struct nade_front));
-    scratch = scratch_get(NAME(walk_bytes)(q, 0) + factor_bytes
-                          + (size_t)threads * work.slot_bytes, &to_free);
-    if (scratch == NULL)
+    memory = scratch = memory_get(NAME(walk_bytes)(q, 0) + factor_bytes
+                                  + (size_t)threads * work.slot_bytes);
+    if (memory == NULL)
         return -1;
     NAME(plan_walk)(&work, &scratch);
     if (shared) {
@@ -993,6 +990,6 @@ static int NAME(nade_sample)(const struct nade *q)
     work.slots = scratch;
     run_tasks(threads, n_tiles,
               q->hidden == SIGMOID ? NAME(nade_sample_sigmoid) : NAME(nade_sample_relu), &work);
-    free(to_free);
+    memory_put(memory);
     return 0;
 }

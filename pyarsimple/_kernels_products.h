@@ -136,10 +136,10 @@ static int NAME(is_sparse)(ptrdiff_t N, ptrdiff_t K, const real *a)
 /* Get the scratch memory and sort k and m by degree. Returns where there are `bytes` left of it, or
  * NULL. */
 static char *NAME(product_plan)(struct NAME(product) *p, const ptrdiff_t *k_degree,
-                                const ptrdiff_t *m_degree, size_t bytes, void **to_free)
+                                const ptrdiff_t *m_degree, size_t bytes, char **memory)
 {
     size_t index_bytes = rounded_up((size_t)(p->K > p->M ? p->K : p->M) * sizeof(ptrdiff_t));
-    char *scratch = scratch_get(4 * index_bytes + bytes, to_free);
+    char *scratch = *memory = memory_get(4 * index_bytes + bytes);
     if (scratch == NULL)
         return NULL;
     p->k_index = take(&scratch, index_bytes);
@@ -475,10 +475,9 @@ static int NAME(masked_product)(const struct masked *q, int backward)
     size_t list_bytes = sparse ? rounded_up((size_t)(p.N * (p.K + 1)) * sizeof *p.list) : 0;
     size_t sorted_bytes = rounded_up((size_t)(p.N * p.K) * sizeof(real));
     size_t totals_bytes = rounded_up((size_t)(p.n_row_blocks * p.M) * sizeof(real));
-    void *to_free;
-    char *scratch = NAME(product_plan)(
+    char *memory, *scratch = NAME(product_plan)(
         &p, k_degree, m_degree,
-        list_bytes + sorted_bytes + totals_bytes + (size_t)threads * p.slot_bytes, &to_free);
+        list_bytes + sorted_bytes + totals_bytes + (size_t)threads * p.slot_bytes, &memory);
     if (scratch != NULL) {
         for (ptrdiff_t m = 0; m < p.M; m++) {
             ptrdiff_t limit = m_degree[p.m_index[m]] + !backward;
@@ -508,7 +507,7 @@ static int NAME(masked_product)(const struct masked *q, int backward)
         }
         status = 0;
     }
-    free(to_free);
+    memory_put(memory);
     return status;
 }
 
@@ -673,10 +672,9 @@ static int NAME(masked_outer)(const struct masked *q)
     size_t list_bytes = sparse ? rounded_up((size_t)((p.N + 1) * p.K) * sizeof *p.list) : 0;
     size_t sorted_a_bytes = sparse ? 0 : rounded_up((size_t)(p.N * p.K) * sizeof(real));
     size_t sorted_b_bytes = rounded_up((size_t)(p.N * p.M) * sizeof(real));
-    void *to_free;
-    char *scratch = NAME(product_plan)(
+    char *memory, *scratch = NAME(product_plan)(
         &p, k_degree, m_degree,
-        list_bytes + sorted_a_bytes + sorted_b_bytes + (size_t)threads * p.slot_bytes, &to_free);
+        list_bytes + sorted_a_bytes + sorted_b_bytes + (size_t)threads * p.slot_bytes, &memory);
     if (scratch != NULL) {
         p.list = sparse ? take(&scratch, list_bytes) : NULL;
         real *sorted_a = take(&scratch, sorted_a_bytes);
@@ -698,7 +696,7 @@ static int NAME(masked_outer)(const struct masked *q)
         run_tasks(threads, p.n_panels * p.n_row_blocks, NAME(outer_task), &p);
         status = 0;
     }
-    free(to_free);
+    memory_put(memory);
     return status;
 }
 

@@ -6,7 +6,7 @@
  * number of threads. `slot` is below `threads` and belongs to one thread during the call: it
  * tells the task which scratch memory is its own.
  *
- * - The workers are started when first needed and stay. Between jobs they spin for some tens of
+ * - The workers are started when first needed and stay. Between jobs they spin for some hundred
  *   microseconds, for the next kernel often follows at once, and then sleep.
  * - The caller works too, and waits only for workers that have joined the job: one that wakes up
  *   too late finds the job closed.
@@ -90,7 +90,7 @@ static void pool_work(int slot)
 /* Wait until the generation is no longer `seen`: first spinning, then asleep. */
 static unsigned pool_await(unsigned seen)
 {
-    const double patience = 40e-6;
+    const double patience = 200e-6;
     double start = pool_seconds();
     do {
         for (int k = 0; k < 64; k++) {
