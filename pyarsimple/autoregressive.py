@@ -308,6 +308,10 @@ class AutoregressiveModel(Density):
             "features; make them with NADE, MADE or OrderlessNADE"
         )
 
+    #: ``_closed_form(known, observed, rng)``, if the model has a formula for any pattern of missing
+    #: values: log p(x_o) of each row, (N,), and the rows (N, D), completed if there is a generator.
+    _closed_form: ClassVar[Callable[..., tuple[Array, Array]] | None] = None
+
     # What follows for every model.
 
     @property

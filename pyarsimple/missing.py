@@ -10,6 +10,9 @@ missing variables on which an observed one depends, directly or through others, 
     method        what it does                                             it is
     product       nothing is inner: the product of the observed ones'      exact
                   conditionals, as where they come first in the order
+    closed-form   a formula of the model for sums or integrals over any variables:   exact
+                  a Gaussian's, a table's, a mixture's; in a chain or a tree
+                  messages from one variable to the next
     order         the same, in another order, of a model that was          exact, of p in that order
                   trained for it
     enumeration   goes through all values of the inner variables           exact
@@ -51,7 +54,7 @@ Mask = npt.NDArray[np.bool_]
 
 METHODS = ("auto", "exact", "importance", "gibbs")
 #: The methods of a row that are exact.
-EXACT = ("product", "order", "enumeration")
+EXACT = ("product", "closed-form", "order", "enumeration")
 
 #: Enumeration goes through so many values at most: unless told, and when asked to be exact.
 MAX_VALUES = 2**12
@@ -102,7 +105,8 @@ class Imputation(_ByMethod):
     samples : ndarray, shape (n_samples, N, D)
         Completions of each row; what was observed is in all of them as it was given.
     methods : ndarray of str, shape (N,)
-        Of each row: product, order or enumeration, which are exact, or importance, or gibbs.
+        Of each row: product, closed-form, order or enumeration, which are exact, or importance, or
+        gibbs.
     effective_sample_size : ndarray, shape (N,)
         Exact: n_samples, for all draws are independent. Importance: how many of the particles
         count, between 1 and their number; where it is not well above n_samples, completions are
@@ -139,7 +143,7 @@ class Marginal(_ByMethod):
         Of log_prob, in nats: 0 where it is exact. An estimate, itself too low where the effective
         sample size is small.
     methods : ndarray of str, shape (N,)
-        Of each row: product, order or enumeration, which are exact, or importance.
+        Of each row: product, closed-form, order or enumeration, which are exact, or importance.
     effective_sample_size : ndarray, shape (N,)
         How many of the particles count; infinite where it is exact.
     """
@@ -303,6 +307,8 @@ def choose(model: Any, observed: Mask, inner: Mask, method: str) -> tuple[str, A
 
     Else importance, if it need not be exact.
     """
+    if model._closed_form is not None:
+        return "closed-form", model
     view = in_trained_order(model, observed)
     if view is not None:
         return "order", view
@@ -521,6 +527,8 @@ def marginal(
             for block in row_blocks(some.n, 8 * MAX_VALUES):
                 _, log_p = enumerate_log_p(some[block], inner)
                 log_prob[rows[block]] = log_sum_exp(log_p, axis=1)
+        elif name == "closed-form":
+            log_prob[rows], _ = view._closed_form(some.known, some.observed, None)
         elif name == "importance":
             for block in row_blocks(some.n, n_particles * view._bytes_per_row()):
                 _, log_w = draw_particles(some[block], n_particles, rng)
@@ -590,6 +598,11 @@ def complete(
     x = np.repeat(task.known[:, np.newaxis], n_samples, axis=1)  # (N, n_samples, D)
     methods, size = np.full(task.n, name, "<U11"), np.full(task.n, float(n_samples))
     inner = wanted & ~task.observed
+    if name == "closed-form":
+        each = task[np.repeat(np.arange(task.n), n_samples)]
+        assert task.model._closed_form is not None
+        _, drawn = task.model._closed_form(each.known, each.observed, rng)
+        return drawn.reshape(x.shape), methods, size
     if name == "enumeration":
         for block in row_blocks(task.n, 8 * MAX_VALUES):
             grid, log_p = enumerate_log_p(task[block], inner[0])

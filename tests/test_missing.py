@@ -9,14 +9,27 @@ import math
 import warnings
 
 import definition
+import hypothesis
 import numpy as np
 import properties
 import pytest
 import registry
 import scipy.stats
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from pyarsimple import FVSBN, NADE, OrderAgnosticMADE, OrderlessNADE, missing, orders
+from pyarsimple.baselines import (
+    BernoulliMixture,
+    ChowLiuTree,
+    JointTable,
+    MarkovChain,
+    MultivariateGaussian,
+    chow_liu,
+    markov,
+)
 from pyarsimple.conditionals import Categorical, Gaussian, GaussianMixture, Mixed
+from pyarsimple.models import MODELS
 
 #: One of each model, and of what it can be made of: few, for each pattern is gone through.
 SOME = [
@@ -266,6 +279,159 @@ def test_known_values_come_back_to_the_bit():
     done = model.impute(x, observed, n_samples=4, rng=0)
     assert (done.samples[:, 0, 1:] == x[0, 1:]).all()
     assert done.samples.dtype == np.float64
+
+
+# Baselines have closed forms, for any pattern.
+
+CLOSED = ["joint-table", "chow-liu", "markov-chain", "bernoulli-mixture"]
+CLOSED_CASES = [
+    "markov-cycle-k2", "markov-cycle-k3-float32", "markov-k-beyond-D", "tree-cycle",
+    "forest-cycle-float32", "mixture-cycle", "mixture-cycle-float32", "mixture-K1", "joint-cycle",
+    "joint-cycle-float32",
+]  # fmt: skip
+
+
+def check_closed_form(model):
+    """What the formula says of each pattern is the sum, its draws as frequent as they should be."""
+    check_marginals(model)
+    check_completions(model)
+    observed = np.array(patterns(model.n_dims))
+    # Rows of all patterns at once, each with a known row; asked directly, whatever is in the way.
+    x = registry.rows(model, len(observed), seed=3).astype(model.dtype)
+    log_p, kept = model._closed_form(np.where(observed, x, 0), observed, None)
+    rows, p = table(model)
+    wanted = [
+        math.log(definition.marginal(rows, p, *both)) for both in zip(x, observed, strict=True)
+    ]
+    tolerance = properties.rounding(model, 1e-12, 1e-5)
+    np.testing.assert_allclose(log_p, wanted, rtol=tolerance, atol=tolerance)
+    assert (kept == np.where(observed, x, 0)).all()
+
+
+@pytest.mark.parametrize("case", CLOSED_CASES)
+def test_closed_forms_are_sums(case):
+    check_closed_form(registry.make(case))
+
+
+@st.composite
+def closed_forms(draw):
+    """A baseline with any settings, and a mask of its own for each row."""
+    name, D = draw(st.sampled_from(CLOSED)), draw(st.integers(1, 6))
+    order = draw(st.permutations(range(D)))
+    settings = registry.draw_settings(draw, name, order)
+    seed = draw(st.integers(0, 2**32 - 1))
+    model = registry.generic(MODELS[name](D, **settings, order=order, rng=seed), seed)
+    observed = draw(arrays(bool, (draw(st.integers(0, 5)), D)))
+    return model, observed
+
+
+@hypothesis.given(closed_forms())
+def test_closed_forms_of_any_baseline(drawn):
+    model, observed = drawn
+    x = registry.rows(model, len(observed), seed=1)
+    rows, p = (
+        registry.all_rows(model.n_dims),
+        np.exp(model.log_prob(registry.all_rows(model.n_dims))),
+    )
+    wanted = [
+        math.log(definition.marginal(rows, p, *both)) for both in zip(x, observed, strict=True)
+    ]
+    result = model.marginal(with_nan(x, observed), observed)
+    assert set(result.methods) <= {"product", "closed-form"}
+    np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-11, atol=1e-11)
+    done = model.impute(with_nan(x, observed), observed, n_samples=2, rng=0)
+    assert done.exact.all()
+    assert (done.samples == x)[:, observed].all()
+    assert np.isin(done.samples, (0, 1)).all()
+
+
+def check_gaussian(model):
+    """Marginals and conditionals of the multivariate normal, whose moments are found by NumPy."""
+    D = model.n_dims
+    rng = np.random.default_rng(5)
+    mean, cov = moments_of(model)
+    x = rng.multivariate_normal(mean, cov, size=4).astype(model.dtype)
+    rtol = properties.rounding(model, 1e-9, 1e-4)
+    for o in patterns(D)[1:]:
+        wanted = scipy.stats.multivariate_normal(mean[o], cov[np.ix_(o, o)]).logpdf(x[:, o])
+        result = model.marginal(with_nan(x, o), o)
+        assert result.method == "exact"
+        np.testing.assert_allclose(result.log_prob, wanted, rtol=rtol, atol=rtol)
+        m = ~o
+        if m.any():
+            n = 2000
+            gain = cov[np.ix_(m, o)] @ np.linalg.inv(cov[np.ix_(o, o)])
+            spread = np.linalg.cholesky(cov[np.ix_(m, m)] - gain @ cov[np.ix_(o, m)])
+            done = model.impute(with_nan(x[:1], o), o, n_samples=n, rng=1)
+            assert done.method == "exact"
+            assert (done.samples[:, 0, o] == x[0, o]).all()
+            off = done.samples[:, 0, m] - (mean[m] + gain @ (x[0, o] - mean[o]))
+            white = np.linalg.solve(spread, off.T)  # independent, of mean 0 and variance 1
+            np.testing.assert_allclose(white.mean(axis=1), 0, atol=5 / math.sqrt(n))
+            np.testing.assert_allclose(white @ white.T / n, np.eye(m.sum()), atol=0.15)
+
+
+def moments_of(model):
+    p = {name: value.astype("float64") for name, value in model.params.items()}
+    inverse = np.linalg.inv(np.eye(model.n_dims) - np.where(model.dependencies(), p["W"], 0))
+    scale = model.conditional.min_scale + np.logaddexp(0, p["s"])
+    return inverse @ p["b"], inverse @ np.diag(scale**2) @ inverse.T
+
+
+@pytest.mark.parametrize("case", ["gaussian", "gaussian-cycle", "gaussian-cycle-float32"])
+def test_gaussians_in_any_pattern(case):
+    check_gaussian(registry.make(case))
+
+
+def test_patterns_of_a_nearly_singular_gaussian():
+    """Forming the covariance would lose all digits of the small scale: 1e-9 beside 1."""
+    model = MultivariateGaussian(2, order=[1, 0])
+    model.params["W"][...], model.params["b"][...] = [[0, 1], [0, 0]], 0
+    model.params["s"][...] = model.conditional.raw(np.array([1e-9, 1.0]))
+    done = model.impute([[0.25, np.nan]], np.array([True, False]), n_samples=1000, rng=0)
+    off = done.samples[:, 0, 1] - 0.25
+    assert off.std() == pytest.approx(1e-9, rel=0.1)
+    wanted = scipy.stats.norm(0, 1).logpdf(0.25)
+    assert model.log_prob([[0.25, 0]], observed=np.array([True, False]))[0] == pytest.approx(wanted)
+
+
+def test_closed_forms_at_sizes_that_cannot_be_enumerated():
+    D, rng = 60, np.random.default_rng(0)
+    x = (rng.random((300, D)) < 0.4).astype(np.uint8)
+    x[:, 1::2] ^= x[:, ::2]
+    observed = rng.random((300, D)) < 0.5
+    for model in (ChowLiuTree(D), MarkovChain(D, 3), BernoulliMixture(D, 4, rng=0)):
+        model.fit(x)
+        result = model.marginal(x, observed, method="exact")
+        assert set(result.methods) <= {"product", "closed-form"}
+        # Each more that is observed makes it less probable; all of it is the row.
+        more = model.log_prob(x, observed=observed | (np.arange(D) < 30))
+        assert (more <= result.log_prob + 1e-9).all()
+        assert (model.log_prob(x) <= more + 1e-9).all()
+        assert (
+            model.sample(300, given=x, observed=observed, rng=0)[observed].sum()
+            == x[observed].sum()
+        )
+
+
+def test_extreme_parameters_have_closed_forms():
+    """Logits of 800, whose probabilities are no floats."""
+    observed = np.array([False, True, False, True])
+    for case in ("markov-k-beyond-D", "tree-D4", "mixture-K1", "joint"):
+        model = ChowLiuTree(4) if case == "tree-D4" else registry.make(case)
+        registry.generic(model, 0)
+        for p in model.params.values():
+            p *= 800
+        rows = registry.all_rows(4)
+        log_p = model.log_prob(rows)
+        for x in rows[::3]:
+            same = (rows == x)[:, observed].all(axis=1)
+            wanted = np.logaddexp.reduce(log_p[same])
+            got = model.log_prob(x[np.newaxis], observed=observed)[0]
+            assert got == pytest.approx(wanted, rel=1e-12, abs=1e-12), case
+            assert (
+                model.sample(9, given=x, observed=observed, rng=0)[:, observed] == x[observed]
+            ).all()
 
 
 # Models that can be asked in other orders.
@@ -617,3 +783,91 @@ def test_bugs_are_caught(plant, check, monkeypatch):
     plant(monkeypatch)
     with pytest.raises(AssertionError):
         check(strong())
+
+
+def messages_are_not_used(patch):
+    for state in (markov.MarkovState, chow_liu.TreeState):
+        patch.setattr(state, "_evidence", lambda state, i, messages: np.zeros(state._n))
+
+
+def a_message_one_step_late(patch):
+    right = markov.MarkovState._evidence
+
+    def wrong(state, i, messages):
+        return right(state, i, np.concatenate([messages[:1], messages[:-1]]))
+
+    patch.setattr(markov.MarkovState, "_evidence", wrong)
+
+
+def a_message_forgets_what_the_variable_itself_was(patch):
+    for module, name in ((markov, "messages_back"), (chow_liu, "messages_up")):
+        right = getattr(module, name)
+
+        def wrong(known, observed, *args, right=right):
+            return right(known, observed & False, *args)
+
+        patch.setattr(module, name, wrong)
+
+
+def a_table_transposed_by_the_inverse(patch):
+    right = JointTable._in_order
+    patch.setattr(
+        JointTable,
+        "_in_order",
+        lambda table, order: right(table, orders.inverse(order)),
+    )
+
+
+def priors_in_place_of_posteriors(patch):
+    patch.setattr("pyarsimple.baselines.mixture.softmax", lambda a: np.full(a.shape, 1 / 4))
+
+
+def of_what_is_missing_the_zeros_counted(patch):
+    right = BernoulliMixture._closed_form
+
+    def wrong(model, known, observed, rng):
+        return right(model, known, np.ones_like(observed), rng)
+
+    patch.setattr(BernoulliMixture, "_closed_form", wrong)
+
+
+def noise_without_the_observed(patch):
+    """The mean of the missing ones as if nothing had been observed."""
+
+    def wrong(model, known, observed, rng):
+        log_p, x = closed_form(model, known, observed, rng)
+        if rng is not None:
+            _, fresh = closed_form(model, known * 0, observed, rng)
+            x = np.where(observed, x, fresh)
+        return log_p, x
+
+    closed_form = MultivariateGaussian._closed_form
+    patch.setattr(MultivariateGaussian, "_closed_form", wrong)
+
+
+def another_order_of_the_factor(patch):
+    patch.setattr(
+        "pyarsimple.baselines.gaussian.observed_first",
+        lambda observed: np.argsort(observed, kind="stable"),
+    )
+
+
+CLOSED_BUGS = [
+    (messages_are_not_used, check_closed_form, "markov-cycle-k2"),
+    (messages_are_not_used, check_closed_form, "tree-cycle"),
+    (a_message_one_step_late, check_closed_form, "markov-cycle-k2"),
+    (a_message_forgets_what_the_variable_itself_was, check_closed_form, "markov-cycle-k2"),
+    (a_message_forgets_what_the_variable_itself_was, check_closed_form, "tree-cycle"),
+    (a_table_transposed_by_the_inverse, check_closed_form, "joint-cycle"),
+    (priors_in_place_of_posteriors, check_closed_form, "mixture-cycle"),
+    (of_what_is_missing_the_zeros_counted, check_closed_form, "mixture-cycle"),
+    (noise_without_the_observed, check_gaussian, "gaussian-cycle"),
+    (another_order_of_the_factor, check_gaussian, "gaussian-cycle"),
+]
+
+
+@pytest.mark.parametrize(("plant", "check", "case"), CLOSED_BUGS)
+def test_bugs_in_closed_forms_are_caught(plant, check, case, monkeypatch):
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        check(registry.make(case))
