@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import orders
-from pyarsimple._validation import check_dtype, check_size
+from pyarsimple._validation import check_dtype, check_size, check_weight
 from pyarsimple.conditionals import Bernoulli, Categorical, Conditional, from_config
 from pyarsimple.density import Density
 
@@ -111,17 +111,6 @@ def columns_of(
     """The columns of a model with these settings: for ``param_shapes``."""
     columns = make_columns(n_dims, check_conditional(conditional), check_context(context))
     return orders.one_each(n_dims) if columns is None else columns
-
-
-def check_weight(weight: npt.ArrayLike, n: int, name: str = "weight") -> Array:
-    """Weights of n rows, in float64."""
-    w = np.asarray(weight)
-    if w.dtype.kind not in "biuf" or w.shape != (n,):
-        raise ValueError(f"{name} must be numbers of shape ({n},), got {w.dtype} {w.shape}")
-    w = w.astype(np.float64)
-    if not np.isfinite(w).all() or (w < 0).any() or not w.sum() > 0:
-        raise ValueError(f"{name} must be finite, at least 0, and not all zero")
-    return w
 
 
 class State(ABC):

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import storage
-from pyarsimple._validation import check_number
-from pyarsimple.autoregressive import Array, check_weight
+from pyarsimple._validation import check_number, check_weight
+from pyarsimple.autoregressive import Array
 from pyarsimple.conditionals import Categorical
 from pyarsimple.datasets import as_labels
 from pyarsimple.density import Density

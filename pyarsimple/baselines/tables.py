@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple._validation import check_weight
 from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
     Params,
     State,
-    check_weight,
     row_blocks,
 )
 from pyarsimple.conditionals import sigmoid, softplus
