@@ -154,8 +154,9 @@ class State(ABC):
         if x_i.shape != (self._n,):
             raise ValueError(f"x_i must hold one value a row, shape ({self._n},), got {x_i.shape}")
         one = self.conditional.of(i)
-        x_i = one.check(x_i[:, np.newaxis], 1, "x_i").astype(self._dtype)  # (N, 1)
-        self._advance(i, one.features(x_i))
+        x_i = one.check(x_i[:, np.newaxis], 1, "x_i")  # (N, 1)
+        x_i = x_i.astype(one.dtype_of_data(np.dtype(self._dtype)))
+        self._advance(i, one.features(x_i).astype(self._dtype, copy=False))
         self.position += 1
 
     @abstractmethod
@@ -356,12 +357,14 @@ class AutoregressiveModel(Density):
                 )
 
     def _features(self, x: Array, context: Array | None) -> tuple[Array, Array]:
-        """x in the model's dtype, and what the network reads: features (N, F), the context's last.
+        """x in its dtype, and what the network reads: features (N, F), those of the context last.
 
         x has been checked, and ``context`` is as `_check_context` returns it.
         """
-        x = np.ascontiguousarray(x, dtype=self.dtype)
-        features = x if self.columns is None else self.conditional.features(x)
+        x = np.ascontiguousarray(x, dtype=self.conditional.dtype_of_data(self.dtype))
+        features = x
+        if self.columns is not None:
+            features = self.conditional.features(x).astype(self.dtype, copy=False)
         if context is None:
             return x, features
         context = np.broadcast_to(context, (len(x), context.shape[1]))
@@ -716,7 +719,7 @@ class AutoregressiveModel(Density):
         x = np.empty((n, self.n_dims), self.conditional.dtype)
         for rows in row_blocks(n, self._bytes_per_row()):
             uniforms = rng.random((rows.stop - rows.start, self.n_dims))
-            block = np.zeros(uniforms.shape, self.dtype)
+            block = np.zeros(uniforms.shape, self.conditional.dtype_of_data(self.dtype))
             if known is not None:
                 first = self.order[:n_known]
                 block[:, first] = known[rows if len(known) == n else slice(None), first]

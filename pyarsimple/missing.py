@@ -719,7 +719,8 @@ def make_task(
     model._check_params()
     known, mask = check_observed(x, observed, model)
     y = model._rows_of_context(context, len(known))
-    return Task(model, np.ascontiguousarray(known, dtype=model.dtype), mask, y)
+    known = np.ascontiguousarray(known, dtype=model.conditional.dtype_of_data(model.dtype))
+    return Task(model, known, mask, y)
 
 
 def warn_if_small(result: Imputation | Marginal, of: str, what: str) -> None:
