@@ -361,10 +361,17 @@ class AutoregressiveModel(Density):
 
         x has been checked, and ``context`` is as `_check_context` returns it.
         """
-        x = np.ascontiguousarray(x, dtype=self.conditional.dtype_of_data(self.dtype))
-        features = x
-        if self.columns is not None:
-            features = self.conditional.features(x).astype(self.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            x = np.ascontiguousarray(x, dtype=self.conditional.dtype_of_data(self.dtype))
+            features = x
+            if self.columns is not None:
+                features = self.conditional.features(x).astype(self.dtype, copy=False)
+        if self.dtype == np.float32 and not np.isfinite(features).all():
+            raise ValueError(
+                "x must fit into float32, the model's dtype, but has entries that are too large: "
+                "standardise it (pyarsimple.conditionals.Standardized), or make the model with "
+                "dtype='float64'"
+            )
         if context is None:
             return x, features
         context = np.broadcast_to(context, (len(x), context.shape[1]))

@@ -163,6 +163,11 @@ def check_order(order: npt.ArrayLike | None, n_dims: int) -> IntArray:
         raise ValueError(
             f"order must be None or a permutation of 0..{n_dims - 1}: {error}"
         ) from None
+    if isinstance(order, str):
+        raise ValueError(
+            f"order must be None or a permutation of 0..{n_dims - 1}, got {order!r}; to make one "
+            f"from its name: pyarsimple.orders.make({order!r}, {n_dims})"
+        )
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(
             f"order must be None or a permutation of 0..{n_dims - 1}, got an array of dtype "

@@ -386,6 +386,11 @@ def test_names_that_make_no_order(name, settings, words):
         orders.make(name, 6, **settings)
 
 
+def test_a_name_is_no_order_but_makes_one():
+    with pytest.raises(ValueError, match=r"got 'tree'; .* pyarsimple.orders.make\('tree', 3\)"):
+        orders.check_order("tree", 3)
+
+
 def test_order_mixture_is_found_here():
     from pyarsimple.mixtures import OrderMixture
 

@@ -12,7 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyarsimple import FVSBN, MADE, NADE, OrderlessNADE, UntiedNADE
-from pyarsimple.conditionals import Bernoulli, Gaussian, Standardized, sigmoid, softplus
+from pyarsimple.conditionals import (
+    Bernoulli,
+    Gaussian,
+    GaussianMixture,
+    Standardized,
+    sigmoid,
+    softplus,
+)
 from pyarsimple.transforms import Standardize
 
 
@@ -123,6 +130,17 @@ def test_many_rows_do_not_lose_digits_in_float32():
     row = registry.rows(model)[:1]
     many = np.repeat(row, 200_000, axis=0)
     assert model.nll_and_grads(many)[0] == pytest.approx(-model.log_prob(row)[0], rel=1e-12)
+
+
+def test_numbers_that_float32_cannot_hold_are_refused():
+    model = NADE(2, 3, conditional=GaussianMixture(2), dtype="float32", rng=0)
+    x = np.array([[1.0, 1e39]])
+    for ask in (model.log_prob, model.nll_and_grads, model.conditionals):
+        with pytest.raises(ValueError, match=r"x must fit into float32.*dtype='float64'"):
+            ask(x)
+    conditional = Standardized(GaussianMixture(2), Standardize([0.0, 1e39], [1.0, 1.0]))
+    model = NADE(2, 3, conditional=conditional, dtype="float32", rng=0)
+    assert np.isfinite(model.log_prob(x)).all()
 
 
 @pytest.mark.parametrize("cls", [FVSBN, UntiedNADE, NADE, MADE, OrderlessNADE])

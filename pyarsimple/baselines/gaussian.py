@@ -227,8 +227,9 @@ class MultivariateGaussian(AutoregressiveModel):
             first, rest = order[:n_known], order[n_known:]
             if n_known:
                 e[:n_known] = solve_triangular(
-                    R[:n_known, :n_known], (x[np.ix_(rows, first)] - mu[first]).T, trans="T"
-                )
+                    R[:n_known, :n_known], (x[np.ix_(rows, first)] - mu[first]).T, trans="T",
+                    check_finite=False,
+                )  # fmt: skip
             scale = np.abs(R.diagonal()[:n_known])
             log_p[rows] = -(np.square(e[:n_known]) / 2).sum(axis=0) - (
                 np.log(scale).sum() + n_known * HALF_LOG_2_PI
@@ -246,7 +247,9 @@ class MultivariateGaussian(AutoregressiveModel):
         here = np.ix_(self.order, self.order)
         A = np.eye(self.n_dims) - np.where(precedes(self.order), W, 0)
         inverse = np.empty_like(A)
-        inverse[here] = solve_triangular(A[here], np.eye(len(A)), lower=True, unit_diagonal=True)
+        inverse[here] = solve_triangular(
+            A[here], np.eye(len(A)), lower=True, unit_diagonal=True, check_finite=False
+        )  # fmt: skip
         return inverse @ b, inverse * (self.conditional.min_scale + softplus(s))
 
     def _forward(self, x: Array, draw: Any = None) -> tuple[Array, Any]:
