@@ -363,19 +363,22 @@ class AutoregressiveModel(Density):
         """
         with np.errstate(over="ignore"):
             x = np.ascontiguousarray(x, dtype=self.conditional.dtype_of_data(self.dtype))
-            features = x
-            if self.columns is not None:
-                features = self.conditional.features(x).astype(self.dtype, copy=False)
+            features = x if self.columns is None else self._as_read(self.conditional.features(x))
+        if context is None:
+            return x, features
+        context = np.broadcast_to(context, (len(x), context.shape[1]))
+        return x, np.concatenate([features, context], axis=1)
+
+    def _as_read(self, features: Array) -> Array:
+        """Features (N, F) in the model's dtype, if that can hold them."""
+        features = features.astype(self.dtype, copy=False)
         if self.dtype == np.float32 and not np.isfinite(features).all():
             raise ValueError(
                 "x must fit into float32, the model's dtype, but has entries that are too large: "
                 "standardise it (pyarsimple.conditionals.Standardized), or make the model with "
                 "dtype='float64'"
             )
-        if context is None:
-            return x, features
-        context = np.broadcast_to(context, (len(x), context.shape[1]))
-        return x, np.concatenate([features, context], axis=1)
+        return features
 
     def _check_context(self, context: npt.ArrayLike | None, n: int) -> Array | None:
         """The context's features, in the model's dtype: one row, or n of them."""
