@@ -29,6 +29,7 @@ from pyarsimple.baselines import (
     markov,
 )
 from pyarsimple.conditionals import Categorical, Gaussian, GaussianMixture, Mixed
+from pyarsimple.missing import methods, planning, results
 from pyarsimple.models import MODELS
 
 #: One of each model, and of what it can be made of: few, for each pattern is gone through.
@@ -503,15 +504,15 @@ def test_masks_that_were_not_trained_are_not_asked():
     first = few.members()[1].order[:2]
     for model in (few, any_order):
         observed = np.isin(np.arange(5), first)
-        of_first = missing.in_trained_order(model, observed)
+        of_first = planning.in_trained_order(model, observed)
         assert observed[of_first.order[:2]].all()
     starts = {frozenset(view.order[:2].tolist()) for view in few.members()}
     other = next(
         set(pair) for pair in itertools.combinations(range(5), 2) if set(pair) not in starts
     )
     observed = np.isin(np.arange(5), list(other))
-    assert missing.in_trained_order(few, observed) is None
-    assert missing.in_trained_order(any_order, observed) is not None
+    assert planning.in_trained_order(few, observed) is None
+    assert planning.in_trained_order(any_order, observed) is not None
 
 
 # Mixtures over orders.
@@ -572,17 +573,17 @@ def test_auto_falls_back_and_says_so(monkeypatch):
     model = registry.make("nade-cycle")
     x, observed = registry.rows(model, 4), inner_pattern(model)
     assert model.impute(x, observed).method == "exact"
-    monkeypatch.setattr(missing, "MAX_VALUES", 3)
+    monkeypatch.setattr(planning, "MAX_VALUES", 3)
     assert model.impute(x, observed, rng=0).method == "importance"
     assert model.marginal(x, observed, rng=0).method == "importance"
     assert model.impute(x, observed, method="exact").method == "exact"
-    monkeypatch.setattr(missing, "SMALL", 2000)
+    monkeypatch.setattr(results, "SMALL", 2000)
     with pytest.warns(UserWarning, match="effective sample size is below 2000"):
         done = model.impute(x, observed, rng=0)
     assert done.method == "gibbs"
     with pytest.warns(UserWarning, match="estimates are too low"):
         model.marginal(x, observed, rng=0)
-    monkeypatch.setattr(missing, "MAX_VALUES_EXACT", 3)
+    monkeypatch.setattr(planning, "MAX_VALUES_EXACT", 3)
     with pytest.raises(ValueError, match=r"prefix of model.order.* would go through 8 values"):
         model.impute(x, observed, method="exact")
 
@@ -603,12 +604,12 @@ def test_effective_sample_size_of_weights():
     same = np.full((1, 7), -800.0)
     one = np.array([[0.0, -900, -900]])
     two = np.array([[5.0, 5.0, -900, -900]])
-    assert missing.effective_size(same) == pytest.approx(7, rel=1e-12)
-    assert missing.effective_size(one) == pytest.approx(1, rel=1e-12)
-    assert missing.effective_size(two) == pytest.approx(2, rel=1e-12)
-    assert missing.effective_size(np.full((1, 3), -np.inf)) == 1
+    assert methods.effective_size(same) == pytest.approx(7, rel=1e-12)
+    assert methods.effective_size(one) == pytest.approx(1, rel=1e-12)
+    assert methods.effective_size(two) == pytest.approx(2, rel=1e-12)
+    assert methods.effective_size(np.full((1, 3), -np.inf)) == 1
     rng = np.random.default_rng(0)
-    size = missing.effective_size(rng.normal(size=(50, 9)) * 10)
+    size = methods.effective_size(rng.normal(size=(50, 9)) * 10)
     assert ((size >= 1) & (size <= 9)).all()
 
 
@@ -619,10 +620,10 @@ def test_effective_sweeps_of_chains():
         trace = np.zeros((T, 3, 4))
         for t in range(1, T):
             trace[t] = a * trace[t - 1] + rng.normal(size=(3, 4))
-        assert missing.effective_sweeps(trace) == pytest.approx(T * (1 - a) / (1 + a), rel=0.2)
-    assert (missing.effective_sweeps(np.ones((9, 2, 1))) == 1).all()
+        assert methods.effective_sweeps(trace) == pytest.approx(T * (1 - a) / (1 + a), rel=0.2)
+    assert (methods.effective_sweeps(np.ones((9, 2, 1))) == 1).all()
     apart = rng.normal(size=(100, 1, 2)) + np.array([0, 50])  # two chains in two places
-    assert missing.effective_sweeps(apart)[0] < 2
+    assert methods.effective_sweeps(apart)[0] < 2
 
 
 def test_exact_draws_count_as_many_as_they_are():
@@ -661,7 +662,7 @@ def test_blocks_change_no_result_but_by_chance(monkeypatch):
     x, observed = registry.rows(model, 9), inner_pattern(model)
     wanted = model.log_prob(x, observed=observed)
     monkeypatch.setattr("pyarsimple.autoregressive.MEMORY_LIMIT", 1)
-    monkeypatch.setattr(missing, "BLOCK", 1)
+    monkeypatch.setattr(planning, "BLOCK", 1)
     np.testing.assert_allclose(model.log_prob(x, observed=observed), wanted, rtol=1e-13)
     for method in ("exact", "importance", "gibbs"):
         done = model.impute(x, observed, method=method, n_particles=20, n_sweeps=20, rng=0)
@@ -695,23 +696,23 @@ def test_arguments_are_checked(change, error, words):
 
 
 def weights_forgotten(patch):
-    patch.setattr(missing, "share", lambda log_w: np.full(log_w.shape, 1 / log_w.shape[1]))
+    patch.setattr(methods, "share", lambda log_w: np.full(log_w.shape, 1 / log_w.shape[1]))
 
 
 def weights_of_the_unobserved_included(patch):
-    right = missing.follow
+    right = methods.follow
 
     def wrong(task, uniforms):
         x, _ = right(task, uniforms)
         rows = np.arange(task.n)
         return x, task.log_joint(x, rows, np.ones(x.shape, bool))
 
-    patch.setattr(missing, "follow", wrong)
+    patch.setattr(methods, "follow", wrong)
 
 
 def weights_are_logarithms(patch):
     patch.setattr(
-        missing, "share", lambda log_w: (log_w - 50) / (log_w - 50).sum(axis=1, keepdims=True)
+        methods, "share", lambda log_w: (log_w - 50) / (log_w - 50).sum(axis=1, keepdims=True)
     )
 
 
@@ -728,36 +729,36 @@ def known_values_overwritten(patch):
 
 def called_exact_where_it_is_not(patch):
     """What was observed later is ignored, as if it did not depend on what is missing."""
-    patch.setattr(missing, "needed", lambda model, observed: observed.copy())
+    patch.setattr(planning, "needed", lambda model, observed: observed.copy())
 
 
 def later_observations_ignored(patch):
     """The completion of the known prefix, which an ancestral sampler gives by itself."""
-    right = missing.resample
-    patch.setattr(missing, "resample", lambda log_w, n, rng: right(np.zeros_like(log_w), n, rng))
+    right = methods.resample
+    patch.setattr(methods, "resample", lambda log_w, n, rng: right(np.zeros_like(log_w), n, rng))
 
 
 def the_mean_of_logarithms(patch):
-    patch.setattr(missing, "log_sum_exp", lambda a, axis: a.mean(axis=axis) + np.log(a.shape[axis]))
+    patch.setattr(methods, "log_sum_exp", lambda a, axis: a.mean(axis=axis) + np.log(a.shape[axis]))
 
 
 def gibbs_sees_earlier_variables_only(patch):
     """A draw from the conditional along the order is not one given all others."""
-    right = missing.Task.log_joint
+    right = planning.Task.log_joint
 
     def wrong(task, x, rows, needed):
         return right(task, x, rows, needed & ~task.observed)
 
-    patch.setattr(missing.Task, "log_joint", wrong)
+    patch.setattr(planning.Task, "log_joint", wrong)
 
 
 def gibbs_keeps_an_old_log_p(patch):
-    right = missing.sweep
+    right = methods.sweep
 
     def wrong(task, inner, x, log_p, rng):
         right(task, inner, x, log_p.copy(), rng)
 
-    patch.setattr(missing, "sweep", wrong)
+    patch.setattr(methods, "sweep", wrong)
 
 
 BUGS = [
