@@ -10,8 +10,8 @@ missing variables on which an observed one depends, directly or through others, 
     method        what it does                                             it is
     product       nothing is inner: the product of the observed ones'      exact
                   conditionals, as where they come first in the order
-    closed-form   a formula of the model for sums or integrals over any variables:   exact
-                  a Gaussian's, a table's, a mixture's; in a chain or a tree
+    closed-form   a formula that the model has for any pattern: of a       exact
+                  Gaussian, a table or a mixture; in a chain or a tree
                   messages from one variable to the next
     order         the same, in another order, of a model that was          exact, of p in that order
                   trained for it
