@@ -115,14 +115,16 @@ def random(n_dims: int, *, rng: Any = None) -> IntArray:
     return np.random.default_rng(rng).permutation(n_dims).astype(np.intp)
 
 
-def observed_first(observed: npt.ArrayLike) -> IntArray:
-    """The observed variables first, then the others, each group in its natural order.
+def observed_first(observed: npt.ArrayLike, order: npt.ArrayLike | None = None) -> IntArray:
+    """The observed variables first, then the others, each group as it stands in ``order``.
 
     A model with this order completes rows in which just these variables were observed, exactly.
 
     Parameters
     ----------
     observed : array_like of bool, shape (D,)
+    order : array_like of int, shape (D,), optional
+        None is the natural order.
     """
     observed = np.asarray(observed)
     if observed.dtype != np.bool_ or observed.ndim != 1:
@@ -130,7 +132,8 @@ def observed_first(observed: npt.ArrayLike) -> IntArray:
             f"observed must be a boolean mask of shape (D,), got dtype {observed.dtype} and shape "
             f"{observed.shape}"
         )
-    return np.argsort(~observed, kind="stable").astype(np.intp)
+    order = check_order(order, len(observed))
+    return order[np.argsort(~observed[order], kind="stable")]
 
 
 def inverse(order: npt.ArrayLike) -> IntArray:

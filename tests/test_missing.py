@@ -459,7 +459,7 @@ def test_another_order_is_asked_where_the_model_has_it():
     registry.generic(model, 0)
     observed = np.array([False, True, False, False, True])
     x = registry.rows(model, 3)
-    view = model.with_order(orders.observed_first(observed))
+    view = model.with_order(orders.observed_first(observed, model.order))
     result = model.marginal(x, observed)
     assert set(result.methods) == {"order"}
     rows = registry.everything(view)
@@ -487,7 +487,7 @@ def test_orderless_nade_is_exact_in_any_pattern():
     model = registry.generic(OrderlessNADE(5, (6,), order=registry.THREE_CYCLE[5], rng=0), 0)
     x = registry.rows(model, 4)
     for observed in patterns(5):
-        view = model.with_order(orders.observed_first(observed))
+        view = model.with_order(orders.observed_first(observed, model.order))
         result = model.marginal(with_nan(x, observed), observed)
         assert set(result.methods) <= {"product", "order"}
         if set(result.methods) == {"order"}:
@@ -496,6 +496,24 @@ def test_orderless_nade_is_exact_in_any_pattern():
             wanted = [math.log(definition.marginal(rows, p, row, observed)) for row in x]
             np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-12)
             properties.same_bits(model.log_prob(x, observed=observed), result.log_prob, "log_prob")
+
+
+def test_a_mixture_over_orders_stays_one_where_something_is_missing():
+    """Each component is asked in an order of its own, not all of them in the same."""
+    model = registry.generic(OrderlessNADE(5, (6,), rng=0), 0)
+    mine = [[4, 2, 0, 1, 3], [0, 1, 2, 3, 4], [3, 0, 4, 2, 1]]
+    mixture = orders.OrderMixture.from_orders(model, mine)
+    observed = np.array([True, True, False, True, False])
+    x = registry.rows(model, 6)
+    log_p = []
+    for first, rest in (([0, 1, 3], [4, 2]), ([0, 1, 3], [2, 4]), ([3, 0, 1], [4, 2])):
+        view = model.with_order(first + rest)
+        log_p.append(view.log_conditionals(x)[:, observed].sum(axis=1))
+    assert np.ptp(log_p, axis=0).max() > 0.01
+    wanted = np.logaddexp.reduce(log_p, axis=0) - np.log(3)
+    result = mixture.marginal(with_nan(x, observed), observed)
+    assert set(result.methods) == {"order"}
+    np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-12)
 
 
 def test_masks_that_were_not_trained_are_not_asked():

@@ -74,6 +74,10 @@ def test_observed_first(observed):
     assert (np.diff(order[n:]) > 0).all()
     assert sorted(order.tolist()) == list(range(len(observed)))
     assert order.dtype == np.intp
+    given = np.random.default_rng(n).permutation(len(observed))
+    order = orders.observed_first(observed, given)
+    assert order[:n].tolist() == [i for i in given if observed[i]]
+    assert order[n:].tolist() == [i for i in given if not observed[i]]
 
 
 @pytest.mark.parametrize("observed", [[0, 1, 0], [[True, False]], True, ["yes", "no"]])

@@ -182,7 +182,8 @@ def in_trained_order(model: Any, observed: Mask) -> Any:
     if not hasattr(model, "with_order") or getattr(model, "redraw", None) == "degrees":
         return None
     if getattr(model, "n_masks", None) is None:
-        return model.with_order(orders.observed_first(observed))
+        # As much as can be of the model's own order stays: a mixture's components differ by it.
+        return model.with_order(orders.observed_first(observed, model.order))
     n_known = int(observed.sum())
     views = (view for view in model.members() if observed[view.order[:n_known]].all())
     return next(views, None)
