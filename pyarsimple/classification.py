@@ -324,8 +324,9 @@ class GenerativeClassifier:
         X : array_like, shape (N, D)
         observed : array_like of bool, shape (D,) or (N, D), optional
             Which features are there, for all rows or for each. The others are not looked at but
-            summed out: exactly where a model can, as where no observed feature depends on one that
-            is not; else by an estimate, of fixed seed. `pyarsimple.missing` says more.
+            summed out: exactly where a model can, as a baseline always, and any other where no
+            observed feature depends on one that is not; else by an estimate, of fixed seed.
+            `pyarsimple.missing` says more.
         """
         if not hasattr(self, "models_"):
             raise ValueError(UNFITTED)
