@@ -71,3 +71,14 @@ def check_table(x: Any, n_dims: int | None, wanted: str, dtype: np.dtype[Any]) -
     if n_dims is not None and table.shape[1] != n_dims:
         raise ValueError(f"{wanted}, got {table.shape[1]} columns")
     return table
+
+
+def check_weight(weight: npt.ArrayLike, n: int, name: str = "weight") -> npt.NDArray[np.float64]:
+    """Weights of n rows, in float64."""
+    w = np.asarray(weight)
+    if w.dtype.kind not in "biuf" or w.shape != (n,):
+        raise ValueError(f"{name} must be numbers of shape ({n},), got {w.dtype} {w.shape}")
+    w = w.astype(np.float64)
+    if not np.isfinite(w).all() or (w < 0).any() or not w.sum() > 0:
+        raise ValueError(f"{name} must be finite, at least 0, and not all zero")
+    return w

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import orders
-from pyarsimple._validation import check_dtype, check_size
+from pyarsimple._validation import check_dtype, check_size, check_weight
 from pyarsimple.conditionals import Bernoulli, Categorical, Conditional, from_config
 from pyarsimple.density import Density
 
@@ -113,17 +113,6 @@ def columns_of(
     return orders.one_each(n_dims) if columns is None else columns
 
 
-def check_weight(weight: npt.ArrayLike, n: int, name: str = "weight") -> Array:
-    """Weights of n rows, in float64."""
-    w = np.asarray(weight)
-    if w.dtype.kind not in "biuf" or w.shape != (n,):
-        raise ValueError(f"{name} must be numbers of shape ({n},), got {w.dtype} {w.shape}")
-    w = w.astype(np.float64)
-    if not np.isfinite(w).all() or (w < 0).any() or not w.sum() > 0:
-        raise ValueError(f"{name} must be finite, at least 0, and not all zero")
-    return w
-
-
 class State(ABC):
     """The sequential view: N rows of which the first ``position`` variables of the order are known.
 
@@ -165,8 +154,9 @@ class State(ABC):
         if x_i.shape != (self._n,):
             raise ValueError(f"x_i must hold one value a row, shape ({self._n},), got {x_i.shape}")
         one = self.conditional.of(i)
-        x_i = one.check(x_i[:, np.newaxis], 1, "x_i").astype(self._dtype)  # (N, 1)
-        self._advance(i, one.features(x_i))
+        x_i = one.check(x_i[:, np.newaxis], 1, "x_i")  # (N, 1)
+        x_i = x_i.astype(one.dtype_of_data(np.dtype(self._dtype)))
+        self._advance(i, one.features(x_i).astype(self._dtype, copy=False))
         self.position += 1
 
     @abstractmethod
@@ -308,6 +298,10 @@ class AutoregressiveModel(Density):
             "features; make them with NADE, MADE or OrderlessNADE"
         )
 
+    #: ``_closed_form(known, observed, rng)``, if the model has a formula for any pattern of missing
+    #: values: log p(x_o) of each row, (N,), and the rows (N, D), completed if there is a generator.
+    _closed_form: ClassVar[Callable[..., tuple[Array, Array]] | None] = None
+
     # What follows for every model.
 
     @property
@@ -363,16 +357,28 @@ class AutoregressiveModel(Density):
                 )
 
     def _features(self, x: Array, context: Array | None) -> tuple[Array, Array]:
-        """x in the model's dtype, and what the network reads: features (N, F), the context's last.
+        """x in its dtype, and what the network reads: features (N, F), those of the context last.
 
         x has been checked, and ``context`` is as `_check_context` returns it.
         """
-        x = np.ascontiguousarray(x, dtype=self.dtype)
-        features = x if self.columns is None else self.conditional.features(x)
+        with np.errstate(over="ignore"):
+            x = np.ascontiguousarray(x, dtype=self.conditional.dtype_of_data(self.dtype))
+            features = x if self.columns is None else self._as_read(self.conditional.features(x))
         if context is None:
             return x, features
         context = np.broadcast_to(context, (len(x), context.shape[1]))
         return x, np.concatenate([features, context], axis=1)
+
+    def _as_read(self, features: Array) -> Array:
+        """Features (N, F) in the model's dtype, if that can hold them."""
+        features = features.astype(self.dtype, copy=False)
+        if self.dtype == np.float32 and not np.isfinite(features).all():
+            raise ValueError(
+                "x must fit into float32, the model's dtype, but has entries that are too large: "
+                "standardise it (pyarsimple.conditionals.Standardized), or make the model with "
+                "dtype='float64'"
+            )
+        return features
 
     def _check_context(self, context: npt.ArrayLike | None, n: int) -> Array | None:
         """The context's features, in the model's dtype: one row, or n of them."""
@@ -723,7 +729,7 @@ class AutoregressiveModel(Density):
         x = np.empty((n, self.n_dims), self.conditional.dtype)
         for rows in row_blocks(n, self._bytes_per_row()):
             uniforms = rng.random((rows.stop - rows.start, self.n_dims))
-            block = np.zeros(uniforms.shape, self.dtype)
+            block = np.zeros(uniforms.shape, self.conditional.dtype_of_data(self.dtype))
             if known is not None:
                 first = self.order[:n_known]
                 block[:, first] = known[rows if len(known) == n else slice(None), first]

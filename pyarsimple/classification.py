@@ -17,21 +17,22 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, Self, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import storage
-from pyarsimple._validation import check_number
-from pyarsimple.autoregressive import Array, AutoregressiveModel, check_weight
+from pyarsimple._validation import check_number, check_weight
+from pyarsimple.autoregressive import Array
 from pyarsimple.conditionals import Categorical
 from pyarsimple.datasets import as_labels
+from pyarsimple.density import Density
 from pyarsimple.training import History, train_model
 
 #: Makes a model of n_dims variables: a class of `pyarsimple.models`, or any function.
-MakeModel = Callable[..., AutoregressiveModel]
+MakeModel = Callable[..., Density]
 
 #: The arrays that are the classifier's own.
 COUNTS = ("class_count", "class_log_prior")
@@ -58,7 +59,16 @@ def log_sum_exp(a: Array) -> Array:
     return result
 
 
-def from_a_file(n_dims: int, **settings: Any) -> AutoregressiveModel:
+def leaves(whole: Any, parts: Callable[[Any], list[Any]]) -> Iterator[Any]:
+    """What a whole is made of in the end: the parts of its parts, or itself if it has none."""
+    of_whole = parts(whole)
+    if not of_whole:
+        yield whole
+    for part in of_whole:
+        yield from leaves(part, parts)
+
+
+def from_a_file(n_dims: int, **settings: Any) -> Density:
     """Stand for the make_model of a classifier that comes from a file."""
     raise TypeError(
         "this classifier was loaded, and a file does not hold make_model: to fit anew, make a new "
@@ -76,7 +86,8 @@ class GenerativeClassifier:
     ----------
     make_model : callable
         ``make_model(n_dims)`` makes the density of a class: a model's class, or a function. If it
-        has an argument ``rng``, it gets one, so that ``rng`` below decides what is random.
+        has an argument ``rng``, it gets one, so that ``rng`` below decides what is random. Of a
+        mixture (`OrderMixture`) each component is fitted by itself.
     shared : bool
         One model p(x | y) for all classes, y being its context, in place of a model for each: the
         classes share their weights. Then ``make_model`` must take ``context=`` as well.
@@ -104,7 +115,8 @@ class GenerativeClassifier:
     models_ : list of models
         One for each class, or the shared one.
     histories_ : list of History or None
-        How the training of each model went; None for those in closed form.
+        How the training of each model went, a mixture's components one after the other; None for
+        those in closed form.
 
     Examples
     --------
@@ -186,7 +198,7 @@ class GenerativeClassifier:
                 w = None if weight is None else weight[rows]
                 fitted.append(self._fit_one(x[rows], None, w, of_class, None, rng, {}))
         self.models_ = [model for model, _ in fitted]
-        self.histories_ = [history for _, history in fitted]
+        self.histories_ = [history for _, histories in fitted for history in histories]
         return self
 
     def _fit_one(
@@ -198,20 +210,21 @@ class GenerativeClassifier:
         valid_labels: Array | None,
         rng: np.random.Generator,
         settings: dict[str, Any],
-    ) -> tuple[AutoregressiveModel, History | None]:
+    ) -> tuple[Density, list[History | None]]:
         """One model and how its training went; ``labels`` are its contexts if it is shared."""
         model = self._make(x.shape[1], rng, settings)
-        history = train_model(
-            model, x, x_valid, context=labels, weight=weight, valid_context=valid_labels, rng=rng,
-            **(self.fit_params or {}),
-        )  # fmt: skip
-        if history is not None and history.stopped == "interrupted":
-            raise KeyboardInterrupt  # of one model; without the others there is no classifier
-        return model, history
+        histories = []
+        for part in leaves(model, lambda density: density.parts()):
+            history = train_model(
+                part, x, x_valid, context=labels, weight=weight, valid_context=valid_labels,
+                rng=rng, **(self.fit_params or {}),
+            )  # fmt: skip
+            if history is not None and history.stopped == "interrupted":
+                raise KeyboardInterrupt  # of one model; without the others there is no classifier
+            histories.append(history)
+        return model, histories
 
-    def _make(
-        self, n_dims: int, rng: np.random.Generator, settings: dict[str, Any]
-    ) -> AutoregressiveModel:
+    def _make(self, n_dims: int, rng: np.random.Generator, settings: dict[str, Any]) -> Density:
         make = self.make_model
         if not callable(make):
             raise TypeError(
@@ -228,7 +241,7 @@ class GenerativeClassifier:
         if anything or "rng" in takes:
             settings = settings | {"rng": rng}
         model = make(n_dims, **settings)
-        if not isinstance(model, AutoregressiveModel) or model.n_dims != n_dims:
+        if not isinstance(model, Density) or model.n_dims != n_dims:
             raise TypeError(
                 f"make_model({n_dims}) must make a pyarsimple model of {n_dims} variables, got "
                 f"{model!r:.200}"
@@ -311,8 +324,9 @@ class GenerativeClassifier:
         X : array_like, shape (N, D)
         observed : array_like of bool, shape (D,) or (N, D), optional
             Which features are there, for all rows or for each. The others are not looked at but
-            summed out: exactly where a model can, as where no observed feature depends on one that
-            is not; else by an estimate, of fixed seed. `pyarsimple.missing` says more.
+            summed out: exactly where a model can, as a baseline always, and any other where no
+            observed feature depends on one that is not; else by an estimate, of fixed seed.
+            `pyarsimple.missing` says more.
         """
         if not hasattr(self, "models_"):
             raise ValueError(UNFITTED)
@@ -432,7 +446,7 @@ class GenerativeClassifier:
         of_parts = storage._by_part(arrays, len(content["parts"]))
         with storage._refusing(path):
             parts = zip(content["parts"], of_parts, strict=True)
-            self.models_ = [cast(AutoregressiveModel, storage._make(*part)) for part in parts]
+            self.models_ = [storage._make(*part) for part in parts]
         self.histories_ = [None] * len(self.models_)
         self.n_features_in_ = self.models_[0].n_dims
         return self
@@ -460,10 +474,9 @@ def _check_content(content: dict[str, Any], declared: dict[str, storage.Declared
     of_parts = {name: d for name, d in declared.items() if name not in COUNTS}
     for part, arrays in zip(parts, storage._by_part(of_parts, n), strict=True):
         storage._check_model(part, arrays)
-        if "parts" in part:
-            raise ValueError("its models must be autoregressive: a mixture cannot be one of them")
-        config = part["config"]
-        if config["n_dims"] != parts[0]["config"]["n_dims"]:
+    configs = [leaf["config"] for p in parts for leaf in leaves(p, lambda q: q.get("parts", []))]
+    for config in configs:
+        if config["n_dims"] != configs[0]["n_dims"]:
             raise ValueError("its models must have the same number of variables")
         if config.get("context", 0) != (Categorical(K).config() if shared else 0):
             raise ValueError("its models must be densities of x given a class")

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import orders
-from pyarsimple._validation import check_number
-from pyarsimple.autoregressive import Array, AutoregressiveModel, check_weight
+from pyarsimple._validation import check_number, check_weight
+from pyarsimple.autoregressive import Array, AutoregressiveModel, check_conditional
 from pyarsimple.conditionals import Bernoulli, Conditional
+from pyarsimple.conditionals.standardized import are_real
 from pyarsimple.models import MODELS
 from pyarsimple.optimizers import LBFGS, OPTIMIZERS, Optimizer
 from pyarsimple.training import train_model
@@ -65,8 +66,12 @@ class AutoregressiveDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         The chance of each hidden unit to be dropped in training. Unused by models that have none.
     conditional : from `pyarsimple.conditionals`, optional
         What kind of variables these are; None is the model's own, bits for most.
-    order : None, {"natural", "reverse", "random"} or array_like of int, shape (D,)
-        Of the variables.
+    order : None, str or array_like of int, shape (D,)
+        Of the variables: a permutation, or a name that `pyarsimple.orders.make` knows, such as
+        "random", "spiral" or "mutual-information". Orders from data learn from the rows of X, the
+        sample weights included.
+    image_shape : (int, int), optional
+        Height and width, for orders of images such as "spiral"; unused for others.
     binarize : float, optional
         If the variables are bits: what is above it becomes 1, and the rest 0. None if X holds bits.
         Unused for other variables.
@@ -122,6 +127,7 @@ class AutoregressiveDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         dropout: float = 0.0,
         conditional: Conditional | None = None,
         order: str | npt.ArrayLike | None = None,
+        image_shape: tuple[int, int] | None = None,
         binarize: float | None = 0.0,
         model_params: Mapping[str, Any] | None = None,
         optimizer: str | Optimizer | LBFGS = "adam",
@@ -140,6 +146,7 @@ class AutoregressiveDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.dropout = dropout
         self.conditional = conditional
         self.order = order
+        self.image_shape = image_shape
         self.binarize = binarize
         self.model_params = model_params
         self.optimizer = optimizer
@@ -162,14 +169,18 @@ class AutoregressiveDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         sample_weight : array_like, shape (N,), optional
             How much each row counts; one of weight 0 is as if it were not there.
         """
-        checked: Array = validate_data(self, X)
+        X = validate_data(self, X)
         rng = make_rng(self.random_state)
-        self.model_ = self._make_model(checked.shape[1], rng)
-        x = self._rows(checked)
-        weight = None
+        kind, settings = self._settings()
+        conditional = check_conditional(settings.get("conditional") or kind(1).conditional)
+        x, weight = self._rows(np.asarray(X), conditional), None
         if sample_weight is not None:
             weight = check_weight(sample_weight, len(x), "sample_weight")
             x, weight = x[weight > 0], weight[weight > 0]
+        order = self._order(x, weight, conditional, rng)
+        self.model_: AutoregressiveModel = kind(
+            x.shape[1], **({"order": order} | settings), rng=rng
+        )
         if hasattr(self.model_, "fit"):  # closed form
             self.history_ = train_model(
                 self.model_, x, weight=weight, rng=rng, **(self.fit_params or {})
@@ -179,8 +190,8 @@ class AutoregressiveDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = 1 if self.history_ is None else self.history_.n_epochs
         return self
 
-    def _make_model(self, n_dims: int, rng: np.random.Generator) -> AutoregressiveModel:
-        """The model that the parameters ask for; those that it does not know are left out."""
+    def _settings(self) -> tuple[Any, dict[str, Any]]:
+        """The model's class and its settings; parameters that it does not know are left out."""
         kind = MODELS.get(self.model) if isinstance(self.model, str) else self.model
         if not (isinstance(kind, type) and issubclass(kind, AutoregressiveModel)):
             raise ValueError(
@@ -193,27 +204,30 @@ class AutoregressiveDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"hidden_sizes must be one number for {kind.name}, got {self.hidden_sizes!r}"
             )
-        order = self.order
-        if isinstance(order, str):
-            made = {"natural": orders.natural, "reverse": orders.reverse}.get(order)
-            if made is None and order != "random":
-                raise ValueError(
-                    "order must be 'natural', 'reverse', 'random', None or a permutation, got "
-                    f"{order!r}"
-                )
-            order = made(n_dims) if made else orders.random(n_dims, rng=rng)
         common = {
-            "n_hidden": sizes[0] if sizes else None, "hidden_sizes": sizes, "order": order,
+            "n_hidden": sizes[0] if sizes else None, "hidden_sizes": sizes,
             "hidden": self.activation, "dropout": self.dropout, "conditional": self.conditional,
         }  # fmt: skip
         if self.conditional is not None and "conditional" not in takes:
             raise ValueError(f"conditional must be None for {kind.name}, whose kind is fixed")
         given = {name: v for name, v in common.items() if name in takes and v is not None}
-        return kind(n_dims, **(given | dict(self.model_params or {})), rng=rng)
+        return kind, given | dict(self.model_params or {})
 
-    def _rows(self, X: Array) -> Array:
+    def _order(
+        self, x: Array, weight: Array | None, conditional: Conditional, rng: np.random.Generator
+    ) -> Any:
+        """The order as models take it, made from its name."""
+        if not isinstance(self.order, str):
+            return self.order
+        D = x.shape[1]
+        return orders.make(
+            self.order, D, image_shape=self.image_shape, x=x, weight=weight,
+            discrete=~are_real(conditional, D), rng=rng,
+        )  # fmt: skip
+
+    def _rows(self, X: Array, conditional: Conditional) -> Array:
         """The rows as the model takes them."""
-        if self.binarize is None or not isinstance(self.model_.conditional, Bernoulli):
+        if self.binarize is None or not isinstance(conditional, Bernoulli):
             return X
         threshold = check_number(self.binarize, "binarize", low=-np.inf)
         bits: Array = threshold < X
@@ -259,7 +273,7 @@ class AutoregressiveDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fitted_rows(self, X: npt.ArrayLike) -> Array:
         check_is_fitted(self)
-        return self._rows(validate_data(self, X, reset=False))
+        return self._rows(validate_data(self, X, reset=False), self.model_.conditional)
 
     def score_samples(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """log p(x) of each row, (N,), in nats; of real variables a log-density."""

@@ -7,13 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple._validation import check_weight
+
 Array = npt.NDArray[Any]
 
 #: Of the variance of a real variable, what others leave unexplained at least.
 SMALLEST = 1e-12
 
 
-def mutual_information(x: npt.ArrayLike, *, discrete: npt.ArrayLike | None = None) -> Array:
+def mutual_information(
+    x: npt.ArrayLike,
+    *,
+    discrete: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
+) -> Array:
     """How much each variable tells of each other, in nats: (D, D), from the rows of x.
 
         classes a, b    sum_ab p(a, b) log(p(a, b) / (p(a) p(b))),    p the shares of the rows
@@ -27,6 +34,8 @@ def mutual_information(x: npt.ArrayLike, *, discrete: npt.ArrayLike | None = Non
     discrete : bool, or array_like of bool, shape (D,), optional
         Which variables are classes (bits too). None: all, unless x is of a floating-point type and
         has other numbers than 0 and 1, when none is.
+    weight : array_like, shape (N,), optional
+        How often each row counts: one of weight 2 is as good as the row twice.
 
     Returns
     -------
@@ -44,14 +53,19 @@ def mutual_information(x: npt.ArrayLike, *, discrete: npt.ArrayLike | None = Non
     Cover and Thomas (2006), "Elements of Information Theory", chapters 2 and 8.
     """
     rows, is_class = _check_data(x, discrete)
-    N, D = rows.shape
+    w = None
+    if weight is not None:
+        w = check_weight(weight, len(rows))
+        rows, w = rows[w > 0], w[w > 0]
+    D = rows.shape[1]
     values = [np.unique(rows[:, i]) for i in range(D)]
     varies = np.array([len(v) > 1 for v in values])
     classes, reals = np.flatnonzero(varies & is_class), np.flatnonzero(varies & ~is_class)
     among = np.concatenate([classes, reals])
     information = np.zeros((D, D))
     if among.size:
-        sums, begins = _pair_sums(rows, [(i, values[i]) for i in classes.tolist()], reals)
+        sums, begins = _pair_sums(rows, [(i, values[i]) for i in classes.tolist()], reals, w)
+        N = len(rows) if w is None else w.sum()
         information[np.ix_(among, among)] = _information(sums, begins, len(reals), N)
         np.fill_diagonal(information, 0)
     return information
@@ -78,7 +92,9 @@ def _check_data(x: Any, discrete: npt.ArrayLike | None) -> tuple[Array, Array]:
     return x, np.broadcast_to(chosen, x.shape[1:])
 
 
-def _pair_sums(x: Array, classes: list[tuple[int, Array]], reals: Array) -> tuple[Array, Array]:
+def _pair_sums(
+    x: Array, classes: list[tuple[int, Array]], reals: Array, weight: Array | None
+) -> tuple[Array, Array]:
     """Sums over the rows of the products of every two columns, and where each variable begins.
 
     There is a column for each value of the variables that are classes, 1 in the rows that have it,
@@ -88,7 +104,7 @@ def _pair_sums(x: Array, classes: list[tuple[int, Array]], reals: Array) -> tupl
     others = [(i, value) for i, values in classes for value in values[1:]]
     source = np.array([i for i, _ in others], np.intp)
     level = np.array([value for _, value in others])
-    mean = np.array([x[:, i].mean(dtype=np.float64) for i in reals])
+    mean = np.array([np.average(x[:, i].astype(np.float64), weights=weight) for i in reals])
     width = 1 + len(others) + len(reals)
     sums = np.zeros((width, width))
     step = max(1, 2**24 // width)
@@ -96,7 +112,7 @@ def _pair_sums(x: Array, classes: list[tuple[int, Array]], reals: Array) -> tupl
         block = x[start : start + step]
         one = np.ones((len(block), 1))
         z = np.concatenate([one, block[:, source] == level, block[:, reals] - mean], axis=1)
-        sums += z.T @ z
+        sums += z.T @ (z if weight is None else z * weight[start : start + step, np.newaxis])
     sizes = [len(values) for _, values in classes]
     begins = np.cumsum([0, *sizes])[:-1].astype(np.intp)
     expand = np.zeros((sum(sizes) + len(reals), width))
@@ -107,7 +123,7 @@ def _pair_sums(x: Array, classes: list[tuple[int, Array]], reals: Array) -> tupl
     return expand @ sums @ expand.T, begins
 
 
-def _information(sums: Array, begins: Array, n_reals: int, N: int) -> Array:
+def _information(sums: Array, begins: Array, n_reals: int, N: float) -> Array:
     """Mutual informations, those of the classes' variables first, from what `_pair_sums` gives."""
     from scipy.special import entr  # -p log p, and 0 where p is 0
 

@@ -115,14 +115,16 @@ def random(n_dims: int, *, rng: Any = None) -> IntArray:
     return np.random.default_rng(rng).permutation(n_dims).astype(np.intp)
 
 
-def observed_first(observed: npt.ArrayLike) -> IntArray:
-    """The observed variables first, then the others, each group in its natural order.
+def observed_first(observed: npt.ArrayLike, order: npt.ArrayLike | None = None) -> IntArray:
+    """The observed variables first, then the others, each group as it stands in ``order``.
 
     A model with this order completes rows in which just these variables were observed, exactly.
 
     Parameters
     ----------
     observed : array_like of bool, shape (D,)
+    order : array_like of int, shape (D,), optional
+        None is the natural order.
     """
     observed = np.asarray(observed)
     if observed.dtype != np.bool_ or observed.ndim != 1:
@@ -130,7 +132,8 @@ def observed_first(observed: npt.ArrayLike) -> IntArray:
             f"observed must be a boolean mask of shape (D,), got dtype {observed.dtype} and shape "
             f"{observed.shape}"
         )
-    return np.argsort(~observed, kind="stable").astype(np.intp)
+    order = check_order(order, len(observed))
+    return order[np.argsort(~observed[order], kind="stable")]
 
 
 def inverse(order: npt.ArrayLike) -> IntArray:
@@ -163,6 +166,11 @@ def check_order(order: npt.ArrayLike | None, n_dims: int) -> IntArray:
         raise ValueError(
             f"order must be None or a permutation of 0..{n_dims - 1}: {error}"
         ) from None
+    if isinstance(order, str):
+        raise ValueError(
+            f"order must be None or a permutation of 0..{n_dims - 1}, got {order!r}; to make one "
+            f"from its name: pyarsimple.orders.make({order!r}, {n_dims})"
+        )
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(
             f"order must be None or a permutation of 0..{n_dims - 1}, got an array of dtype "
@@ -276,7 +284,11 @@ def _by_gain(
 
 
 def by_mutual_information(
-    x: npt.ArrayLike, *, first: int | None = None, discrete: npt.ArrayLike | None = None
+    x: npt.ArrayLike,
+    *,
+    first: int | None = None,
+    discrete: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
 ) -> IntArray:
     """Next always the variable of which those before tell most, in sum.
 
@@ -291,8 +303,8 @@ def by_mutual_information(
         The rows to learn from, as `pyarsimple.information.mutual_information` takes them.
     first : int, optional
         The variable to begin with; None: the one that tells most of all others, in sum.
-    discrete : bool, or array_like of bool, shape (D,), optional
-        Which variables are classes, as it takes it.
+    discrete, weight : optional
+        Which variables are classes, and how often each row counts, as it takes them.
 
     References
     ----------
@@ -300,11 +312,15 @@ def by_mutual_information(
     it: Biswal, Vuffray and Lokhov (2026), "Selecting optimal variable order in autoregressive Ising
     models", arXiv:2602.20394, who choose it by an inferred graph.
     """
-    return _by_gain(mutual_information(x, discrete=discrete), np.add, first)
+    return _by_gain(mutual_information(x, discrete=discrete, weight=weight), np.add, first)
 
 
 def by_tree(
-    x: npt.ArrayLike, *, first: int | None = None, discrete: npt.ArrayLike | None = None
+    x: npt.ArrayLike,
+    *,
+    first: int | None = None,
+    discrete: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
 ) -> IntArray:
     """Along the Chow-Liu tree: next always the variable of which a single one before tells most.
 
@@ -317,15 +333,15 @@ def by_tree(
         The rows to learn from, as `pyarsimple.information.mutual_information` takes them.
     first : int, optional
         The variable to begin with; None: the one that tells most of all others, in sum.
-    discrete : bool, or array_like of bool, shape (D,), optional
-        Which variables are classes, as it takes it.
+    discrete, weight : optional
+        Which variables are classes, and how often each row counts, as it takes them.
 
     References
     ----------
     Chow and Liu (1968), "Approximating discrete probability distributions with dependence trees";
     Prim (1957), "Shortest connection networks and some generalizations".
     """
-    return _by_gain(mutual_information(x, discrete=discrete), np.maximum, first)
+    return _by_gain(mutual_information(x, discrete=discrete, weight=weight), np.maximum, first)
 
 
 # Orders by their names.
@@ -349,6 +365,7 @@ def make(
     image_shape: tuple[int, int] | None = None,
     x: npt.ArrayLike | None = None,
     discrete: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
     rng: Any = None,
 ) -> IntArray:
     """Make an order from its name.
@@ -364,8 +381,9 @@ def make(
         Height and width, for the orders of images.
     x : array_like, shape (N, D), optional
         Rows to train on, for the orders from data.
-    discrete : bool, or array_like of bool, shape (D,), optional
-        Which of the variables are classes, as `by_mutual_information` takes it.
+    discrete, weight : optional
+        Which of the variables are classes, and how often each row counts, as
+        `by_mutual_information` takes them.
     rng : None, int, SeedSequence, BitGenerator or Generator
         For a random order, as in SPEC 7.
 
@@ -380,16 +398,17 @@ def make(
     if name == "random":
         return random(n_dims, rng=rng)
     if name in _OF_IMAGES:
-        if image_shape is None or image_shape[0] * image_shape[1] != n_dims:
+        shape: Any = image_shape
+        if np.shape(shape) != (2,) or np.prod(shape) != n_dims:
             raise ValueError(
                 f"image_shape must be (height, width) with a product of {n_dims} for the order "
-                f"{name!r}, got {image_shape}"
+                f"{name!r}, got {shape!r}"
             )
-        return _OF_IMAGES[name](*image_shape)
+        return _OF_IMAGES[name](*shape)
     if name in _OF_DATA:
         if x is None:
             raise ValueError(f"x must be rows to train on for the order {name!r}, got None")
-        order = _OF_DATA[name](x, discrete=discrete)
+        order = _OF_DATA[name](x, discrete=discrete, weight=weight)
         if len(order) != n_dims:
             raise ValueError(f"x must have {n_dims} columns, got {len(order)}")
         return order

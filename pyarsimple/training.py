@@ -24,12 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import storage
-from pyarsimple._validation import check_number, check_size
+from pyarsimple._validation import check_number, check_size, check_weight
 from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
     Params,
-    check_weight,
     is_bias,
     row_blocks,
 )

@@ -11,13 +11,22 @@ import zipfile
 import numpy as np
 import pytest
 import registry
+import scipy.stats
 from properties import close
 
 import pyarsimple
-from pyarsimple import FVSBN, MADE, NADE, optimizers
-from pyarsimple.baselines import IndependentBernoulli
+from pyarsimple import FVSBN, MADE, NADE, OrderAgnosticMADE, optimizers
+from pyarsimple.baselines import (
+    BernoulliMixture,
+    ChowLiuTree,
+    IndependentBernoulli,
+    JointTable,
+    MarkovChain,
+    MultivariateGaussian,
+)
 from pyarsimple.classification import GenerativeClassifier
 from pyarsimple.conditionals import Categorical
+from pyarsimple.mixtures import OrderMixture
 
 D = 6
 RNG = np.random.default_rng(5)
@@ -174,6 +183,81 @@ def test_missing_features(make):
 
 def test_missing_features_of_a_shared_model():
     check_missing(with_nades(shared=True).fit(X, NAMES))
+
+
+def mixed(n_dims, rng, **settings):
+    """Two models of different kinds, in orders of their own."""
+    one, two = np.random.default_rng(1).permuted(np.tile(np.arange(n_dims), (2, 1)), axis=1)
+    return OrderMixture(
+        [
+            NADE(n_dims, 4, order=one, rng=rng, **settings),
+            MADE(n_dims, (5,), order=two, rng=rng, **settings),
+        ],
+        [1, 2],
+    )
+
+
+def of_orders(n_dims, rng):
+    """Three orders of one model, whose parameters they share."""
+    made = OrderAgnosticMADE(n_dims, (9,), n_masks=3, rng=rng)
+    return OrderMixture(made.members())
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "n_histories"),
+    [
+        (mixed, {}, 6),
+        (mixed, {"shared": True}, 2),
+        (of_orders, {}, 3),
+        (ChowLiuTree, {"fit_params": {}}, 3),
+        (functools.partial(MarkovChain, k=2), {"fit_params": {"pseudocount": 0.5}}, 3),
+        (functools.partial(BernoulliMixture, n_components=2), {"fit_params": {}}, 3),
+        (JointTable, {"fit_params": {}}, 3),
+    ],
+)
+def test_mixtures_and_baselines_are_class_densities(make, settings, n_histories, tmp_path):
+    classifier = GenerativeClassifier(make, **{"fit_params": FAST, "rng": 0} | settings)
+    before = GenerativeClassifier(
+        make, **{"fit_params": FAST | {"max_epochs": 1}, "rng": 0} | settings
+    )
+    classifier.fit(X, NAMES)
+    assert len(classifier.histories_) == n_histories
+    assert {h is None for h in classifier.histories_} == {make not in (mixed, of_orders)}
+    if make is of_orders:  # a model of many orders is asked in one that suits the pattern
+        assert np.isfinite(classifier.joint_log_prob(X, observed=X > 2)).all()
+    else:
+        check_missing(classifier)
+    if not classifier.shared:
+        check_bayes(classifier, np.bincount(Y) / len(Y), classifier.models_)
+    if make in (mixed, of_orders):  # every component was trained
+        parts = [part for model in classifier.models_ for part in model.parts()]
+        before.fit(X, NAMES)
+        fresh = [part for model in before.models_ for part in model.parts()]
+        for part, other in zip(parts, fresh, strict=True):
+            assert (part.params["b"] != other.params["b"]).any()
+    classifier.save(tmp_path / "c.npz")
+    again = GenerativeClassifier.load(tmp_path / "c.npz")
+    np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_a_gaussian_for_each_class():
+    """Linear or quadratic discriminants, as reals have them; any of the features may be missing."""
+    x = X + 0.3 * RNG.normal(size=X.shape)
+    classifier = GenerativeClassifier(MultivariateGaussian).fit(x, NAMES)
+    assert classifier.score(x, NAMES) > 0.6
+    for seen in map(np.array, PATTERNS):
+        joint = classifier.joint_log_prob(np.where(seen, x, np.nan), observed=seen)
+        for k, model in enumerate(classifier.models_):
+            mean, cov = np.mean(x[k == Y], axis=0), np.cov(x[k == Y].T, bias=True)
+            n, variance = (k == Y).sum(), np.diag(cov).copy()
+            cov *= n / (n + 1)
+            np.fill_diagonal(cov, variance)
+            log_p = np.zeros(len(x))
+            if seen.any():
+                of_seen = scipy.stats.multivariate_normal(mean[seen], cov[np.ix_(seen, seen)])
+                log_p = of_seen.logpdf(x[:, seen])
+            close(joint[:, k], log_p + np.log(n / len(Y)), 1e-10, "log p(x_observed, y)")
+            assert model.marginal(np.where(seen, x, np.nan), seen).method == "exact"
 
 
 def test_what_is_hidden_must_not_be_looked_at(monkeypatch):

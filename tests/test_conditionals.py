@@ -299,6 +299,35 @@ def test_samples(case):
 SINGLE = [name for name in CASES if name.startswith(("categorical", "gaussian"))]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("c", [Gaussian(), GaussianMixture(1), GaussianMixture(3)], ids=repr)
+def test_too_far_for_a_float_is_minus_infinity(c, dtype):
+    """Not NaN, and of the other variables nothing changes."""
+    rng = np.random.default_rng(0)
+    outputs = rng.normal(size=(5, c.columns(2).n_outputs)).astype(dtype)
+    x = rng.normal(size=(5, 2)).astype(dtype)
+    far = x.copy()
+    far[1, 0] = np.sqrt(np.finfo(dtype).max) * 100
+    log_p = c.log_p(outputs, far)
+    assert np.isneginf(log_p[1, 0])
+    near = far == x
+    np.testing.assert_array_equal(log_p[near], c.log_p(outputs, x)[near])
+    with np.errstate(over="ignore"):
+        gradient = c.d_outputs(outputs, far, 1.0)
+    assert not np.isnan(gradient).any()
+
+
+def test_gaussian_mixtures_are_summed_in_blocks_of_rows(monkeypatch):
+    c, rng = GaussianMixture(3), np.random.default_rng(0)
+    outputs, x, weight = rng.normal(size=(9, 18)), rng.normal(size=(9, 2)), rng.random((9, 1))
+    wanted = c.log_p(outputs, x), c.d_outputs(outputs, x, weight)
+    for size in (1, 2 * outputs[0].nbytes, 4 * outputs[0].nbytes):
+        monkeypatch.setattr("pyarsimple.conditionals.mixture.CACHE", size)
+        np.testing.assert_array_equal(c.log_p(outputs, x), wanted[0])
+        np.testing.assert_array_equal(c.d_outputs(outputs, x, weight), wanted[1])
+        assert c.log_p(outputs[:0], x[:0]).shape == (0, 2)
+
+
 @pytest.mark.parametrize("name", [*SINGLE, "standardized-gaussian", "mixture-K1"])
 def test_samples_invert_the_distribution_function(name):
     """F(sample(u)) is u for reals; for classes the first value with F > u."""

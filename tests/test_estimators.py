@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyarsimple
-from pyarsimple import MADE, NADE, optimizers
+from pyarsimple import MADE, NADE, optimizers, orders
 from pyarsimple.conditionals import Bernoulli, Gaussian
 from pyarsimple.models import MODELS
 
@@ -49,6 +49,9 @@ def small(model="nade", **settings):
         *(AutoregressiveDensity(model, **SMALL) for model in MODELS),
         AutoregressiveDensity("made", **(SMALL | {"hidden_sizes": (4, 3)}), order="random"),
         AutoregressiveDensity("nade", **SMALL, conditional=Gaussian()),
+        AutoregressiveDensity("fvsbn", **SMALL, order="tree"),
+        AutoregressiveDensity("fvsbn", **WHOLE, order="mutual-information"),
+        AutoregressiveDensity("fvsbn", **SMALL, conditional=Gaussian(), order="tree"),
         AutoregressiveFeatures("nade", **WHOLE),
         AutoregressiveFeatures("made", **WHOLE),
     ],
@@ -114,6 +117,34 @@ def test_parameters_reach_the_model():
     nade = small(hidden_sizes=[9]).fit(X).model_
     assert isinstance(nade, NADE)
     assert nade.n_hidden == 9
+
+
+@pytest.mark.parametrize("name", orders.NAMES)
+def test_orders_have_names(name):
+    """All that `orders.make` knows; what it is told is what the model is told."""
+    x = np.hstack([REALS, REALS[:, :1]])
+    weight = RNG.integers(0, 3, len(x))
+    settings = {"order": name, "image_shape": (2, 3), "max_epochs": 1, "binarize": 0.3}
+    density = small("fvsbn", **settings).fit(x, sample_weight=weight)
+    known = {"image_shape": (2, 3), "rng": np.random.default_rng(0), "weight": weight}
+    wanted = orders.make(name, 6, x=x > 0.3, **known)
+    assert density.model_.order.tolist() == wanted.tolist()
+    assert clone(density).get_params()["order"] == name
+    real = small("gaussian", order=name, image_shape=[2, 3]).fit(x, sample_weight=weight)
+    known |= {"rng": np.random.default_rng(0)}
+    assert real.model_.order.tolist() == orders.make(name, 6, x=x, **known).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_orders_are_searched():
+    grid = {"order": ["natural", "random", "snake", "tree", None, [4, 0, 3, 1, 2]]}
+    searches = [
+        GridSearchCV(small("fvsbn", image_shape=(1, 5)), grid, cv=2, n_jobs=n_jobs).fit(REALS)
+        for n_jobs in (1, 2)
+    ]
+    one, two = (search.cv_results_["mean_test_score"] for search in searches)
+    np.testing.assert_array_equal(one, two)
+    assert np.isfinite(one).all()
 
 
 def test_parameters_reach_the_training():
@@ -292,7 +323,8 @@ def test_without_scikit_learn_the_error_says_what_to_install():
         ({"model": int}, "model must be one of"),
         ({"hidden_sizes": (3, 4)}, "hidden_sizes must be one number for nade"),
         ({"hidden_sizes": ()}, "hidden_sizes must be one number for nade"),
-        ({"order": "sideways"}, "order must be 'natural'"),
+        ({"order": "sideways"}, "order must be one of natural, reverse, .*, got 'sideways'"),
+        ({"order": "spiral"}, r"image_shape must be \(height, width\) with a product of 5"),
         ({"order": [0, 1]}, "order must hold each of 0..4 once"),
         ({"activation": "softplus"}, "hidden must be one of"),
         ({"model": "independent", "conditional": Gaussian()}, "conditional must be None for indep"),

@@ -9,14 +9,28 @@ import math
 import warnings
 
 import definition
+import hypothesis
 import numpy as np
 import properties
 import pytest
 import registry
 import scipy.stats
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from pyarsimple import FVSBN, NADE, OrderAgnosticMADE, OrderlessNADE, missing, orders
+from pyarsimple.baselines import (
+    BernoulliMixture,
+    ChowLiuTree,
+    JointTable,
+    MarkovChain,
+    MultivariateGaussian,
+    chow_liu,
+    markov,
+)
 from pyarsimple.conditionals import Categorical, Gaussian, GaussianMixture, Mixed
+from pyarsimple.missing import methods, planning, results
+from pyarsimple.models import MODELS
 
 #: One of each model, and of what it can be made of: few, for each pattern is gone through.
 SOME = [
@@ -268,6 +282,159 @@ def test_known_values_come_back_to_the_bit():
     assert done.samples.dtype == np.float64
 
 
+# Baselines have closed forms, for any pattern.
+
+CLOSED = ["joint-table", "chow-liu", "markov-chain", "bernoulli-mixture"]
+CLOSED_CASES = [
+    "markov-cycle-k2", "markov-cycle-k3-float32", "markov-k-beyond-D", "tree-cycle",
+    "forest-cycle-float32", "mixture-cycle", "mixture-cycle-float32", "mixture-K1", "joint-cycle",
+    "joint-cycle-float32",
+]  # fmt: skip
+
+
+def check_closed_form(model):
+    """What the formula says of each pattern is the sum, its draws as frequent as they should be."""
+    check_marginals(model)
+    check_completions(model)
+    observed = np.array(patterns(model.n_dims))
+    # Rows of all patterns at once, each with a known row; asked directly, whatever is in the way.
+    x = registry.rows(model, len(observed), seed=3).astype(model.dtype)
+    log_p, kept = model._closed_form(np.where(observed, x, 0), observed, None)
+    rows, p = table(model)
+    wanted = [
+        math.log(definition.marginal(rows, p, *both)) for both in zip(x, observed, strict=True)
+    ]
+    tolerance = properties.rounding(model, 1e-12, 1e-5)
+    np.testing.assert_allclose(log_p, wanted, rtol=tolerance, atol=tolerance)
+    assert (kept == np.where(observed, x, 0)).all()
+
+
+@pytest.mark.parametrize("case", CLOSED_CASES)
+def test_closed_forms_are_sums(case):
+    check_closed_form(registry.make(case))
+
+
+@st.composite
+def closed_forms(draw):
+    """A baseline with any settings, and a mask of its own for each row."""
+    name, D = draw(st.sampled_from(CLOSED)), draw(st.integers(1, 6))
+    order = draw(st.permutations(range(D)))
+    settings = registry.draw_settings(draw, name, order)
+    seed = draw(st.integers(0, 2**32 - 1))
+    model = registry.generic(MODELS[name](D, **settings, order=order, rng=seed), seed)
+    observed = draw(arrays(bool, (draw(st.integers(0, 5)), D)))
+    return model, observed
+
+
+@hypothesis.given(closed_forms())
+def test_closed_forms_of_any_baseline(drawn):
+    model, observed = drawn
+    x = registry.rows(model, len(observed), seed=1)
+    rows, p = (
+        registry.all_rows(model.n_dims),
+        np.exp(model.log_prob(registry.all_rows(model.n_dims))),
+    )
+    wanted = [
+        math.log(definition.marginal(rows, p, *both)) for both in zip(x, observed, strict=True)
+    ]
+    result = model.marginal(with_nan(x, observed), observed)
+    assert set(result.methods) <= {"product", "closed-form"}
+    np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-11, atol=1e-11)
+    done = model.impute(with_nan(x, observed), observed, n_samples=2, rng=0)
+    assert done.exact.all()
+    assert (done.samples == x)[:, observed].all()
+    assert np.isin(done.samples, (0, 1)).all()
+
+
+def check_gaussian(model):
+    """Marginals and conditionals of the multivariate normal, whose moments are found by NumPy."""
+    D = model.n_dims
+    rng = np.random.default_rng(5)
+    mean, cov = moments_of(model)
+    x = rng.multivariate_normal(mean, cov, size=4).astype(model.dtype)
+    rtol = properties.rounding(model, 1e-9, 1e-4)
+    for o in patterns(D)[1:]:
+        wanted = scipy.stats.multivariate_normal(mean[o], cov[np.ix_(o, o)]).logpdf(x[:, o])
+        result = model.marginal(with_nan(x, o), o)
+        assert result.method == "exact"
+        np.testing.assert_allclose(result.log_prob, wanted, rtol=rtol, atol=rtol)
+        m = ~o
+        if m.any():
+            n = 2000
+            gain = cov[np.ix_(m, o)] @ np.linalg.inv(cov[np.ix_(o, o)])
+            spread = np.linalg.cholesky(cov[np.ix_(m, m)] - gain @ cov[np.ix_(o, m)])
+            done = model.impute(with_nan(x[:1], o), o, n_samples=n, rng=1)
+            assert done.method == "exact"
+            assert (done.samples[:, 0, o] == x[0, o]).all()
+            off = done.samples[:, 0, m] - (mean[m] + gain @ (x[0, o] - mean[o]))
+            white = np.linalg.solve(spread, off.T)  # independent, of mean 0 and variance 1
+            np.testing.assert_allclose(white.mean(axis=1), 0, atol=5 / math.sqrt(n))
+            np.testing.assert_allclose(white @ white.T / n, np.eye(m.sum()), atol=0.15)
+
+
+def moments_of(model):
+    p = {name: value.astype("float64") for name, value in model.params.items()}
+    inverse = np.linalg.inv(np.eye(model.n_dims) - np.where(model.dependencies(), p["W"], 0))
+    scale = model.conditional.min_scale + np.logaddexp(0, p["s"])
+    return inverse @ p["b"], inverse @ np.diag(scale**2) @ inverse.T
+
+
+@pytest.mark.parametrize("case", ["gaussian", "gaussian-cycle", "gaussian-cycle-float32"])
+def test_gaussians_in_any_pattern(case):
+    check_gaussian(registry.make(case))
+
+
+def test_patterns_of_a_nearly_singular_gaussian():
+    """Forming the covariance would lose all digits of the small scale: 1e-9 beside 1."""
+    model = MultivariateGaussian(2, order=[1, 0])
+    model.params["W"][...], model.params["b"][...] = [[0, 1], [0, 0]], 0
+    model.params["s"][...] = model.conditional.raw(np.array([1e-9, 1.0]))
+    done = model.impute([[0.25, np.nan]], np.array([True, False]), n_samples=1000, rng=0)
+    off = done.samples[:, 0, 1] - 0.25
+    assert off.std() == pytest.approx(1e-9, rel=0.1)
+    wanted = scipy.stats.norm(0, 1).logpdf(0.25)
+    assert model.log_prob([[0.25, 0]], observed=np.array([True, False]))[0] == pytest.approx(wanted)
+
+
+def test_closed_forms_at_sizes_that_cannot_be_enumerated():
+    D, rng = 60, np.random.default_rng(0)
+    x = (rng.random((300, D)) < 0.4).astype(np.uint8)
+    x[:, 1::2] ^= x[:, ::2]
+    observed = rng.random((300, D)) < 0.5
+    for model in (ChowLiuTree(D), MarkovChain(D, 3), BernoulliMixture(D, 4, rng=0)):
+        model.fit(x)
+        result = model.marginal(x, observed, method="exact")
+        assert set(result.methods) <= {"product", "closed-form"}
+        # Each more that is observed makes it less probable; all of it is the row.
+        more = model.log_prob(x, observed=observed | (np.arange(D) < 30))
+        assert (more <= result.log_prob + 1e-9).all()
+        assert (model.log_prob(x) <= more + 1e-9).all()
+        assert (
+            model.sample(300, given=x, observed=observed, rng=0)[observed].sum()
+            == x[observed].sum()
+        )
+
+
+def test_extreme_parameters_have_closed_forms():
+    """Logits of 800, whose probabilities are no floats."""
+    observed = np.array([False, True, False, True])
+    for case in ("markov-k-beyond-D", "tree-D4", "mixture-K1", "joint"):
+        model = ChowLiuTree(4) if case == "tree-D4" else registry.make(case)
+        registry.generic(model, 0)
+        for p in model.params.values():
+            p *= 800
+        rows = registry.all_rows(4)
+        log_p = model.log_prob(rows)
+        for x in rows[::3]:
+            same = (rows == x)[:, observed].all(axis=1)
+            wanted = np.logaddexp.reduce(log_p[same])
+            got = model.log_prob(x[np.newaxis], observed=observed)[0]
+            assert got == pytest.approx(wanted, rel=1e-12, abs=1e-12), case
+            assert (
+                model.sample(9, given=x, observed=observed, rng=0)[:, observed] == x[observed]
+            ).all()
+
+
 # Models that can be asked in other orders.
 
 
@@ -292,7 +459,7 @@ def test_another_order_is_asked_where_the_model_has_it():
     registry.generic(model, 0)
     observed = np.array([False, True, False, False, True])
     x = registry.rows(model, 3)
-    view = model.with_order(orders.observed_first(observed))
+    view = model.with_order(orders.observed_first(observed, model.order))
     result = model.marginal(x, observed)
     assert set(result.methods) == {"order"}
     rows = registry.everything(view)
@@ -320,7 +487,7 @@ def test_orderless_nade_is_exact_in_any_pattern():
     model = registry.generic(OrderlessNADE(5, (6,), order=registry.THREE_CYCLE[5], rng=0), 0)
     x = registry.rows(model, 4)
     for observed in patterns(5):
-        view = model.with_order(orders.observed_first(observed))
+        view = model.with_order(orders.observed_first(observed, model.order))
         result = model.marginal(with_nan(x, observed), observed)
         assert set(result.methods) <= {"product", "order"}
         if set(result.methods) == {"order"}:
@@ -331,21 +498,39 @@ def test_orderless_nade_is_exact_in_any_pattern():
             properties.same_bits(model.log_prob(x, observed=observed), result.log_prob, "log_prob")
 
 
+def test_a_mixture_over_orders_stays_one_where_something_is_missing():
+    """Each component is asked in an order of its own, not all of them in the same."""
+    model = registry.generic(OrderlessNADE(5, (6,), rng=0), 0)
+    mine = [[4, 2, 0, 1, 3], [0, 1, 2, 3, 4], [3, 0, 4, 2, 1]]
+    mixture = orders.OrderMixture.from_orders(model, mine)
+    observed = np.array([True, True, False, True, False])
+    x = registry.rows(model, 6)
+    log_p = []
+    for first, rest in (([0, 1, 3], [4, 2]), ([0, 1, 3], [2, 4]), ([3, 0, 1], [4, 2])):
+        view = model.with_order(first + rest)
+        log_p.append(view.log_conditionals(x)[:, observed].sum(axis=1))
+    assert np.ptp(log_p, axis=0).max() > 0.01
+    wanted = np.logaddexp.reduce(log_p, axis=0) - np.log(3)
+    result = mixture.marginal(with_nan(x, observed), observed)
+    assert set(result.methods) == {"order"}
+    np.testing.assert_allclose(result.log_prob, wanted, rtol=1e-12)
+
+
 def test_masks_that_were_not_trained_are_not_asked():
     few = OrderAgnosticMADE(5, (7,), n_masks=3, rng=0)
     any_order = OrderAgnosticMADE(5, (7,), rng=0)
     first = few.members()[1].order[:2]
     for model in (few, any_order):
         observed = np.isin(np.arange(5), first)
-        of_first = missing.in_trained_order(model, observed)
+        of_first = planning.in_trained_order(model, observed)
         assert observed[of_first.order[:2]].all()
     starts = {frozenset(view.order[:2].tolist()) for view in few.members()}
     other = next(
         set(pair) for pair in itertools.combinations(range(5), 2) if set(pair) not in starts
     )
     observed = np.isin(np.arange(5), list(other))
-    assert missing.in_trained_order(few, observed) is None
-    assert missing.in_trained_order(any_order, observed) is not None
+    assert planning.in_trained_order(few, observed) is None
+    assert planning.in_trained_order(any_order, observed) is not None
 
 
 # Mixtures over orders.
@@ -406,17 +591,17 @@ def test_auto_falls_back_and_says_so(monkeypatch):
     model = registry.make("nade-cycle")
     x, observed = registry.rows(model, 4), inner_pattern(model)
     assert model.impute(x, observed).method == "exact"
-    monkeypatch.setattr(missing, "MAX_VALUES", 3)
+    monkeypatch.setattr(planning, "MAX_VALUES", 3)
     assert model.impute(x, observed, rng=0).method == "importance"
     assert model.marginal(x, observed, rng=0).method == "importance"
     assert model.impute(x, observed, method="exact").method == "exact"
-    monkeypatch.setattr(missing, "SMALL", 2000)
+    monkeypatch.setattr(results, "SMALL", 2000)
     with pytest.warns(UserWarning, match="effective sample size is below 2000"):
         done = model.impute(x, observed, rng=0)
     assert done.method == "gibbs"
     with pytest.warns(UserWarning, match="estimates are too low"):
         model.marginal(x, observed, rng=0)
-    monkeypatch.setattr(missing, "MAX_VALUES_EXACT", 3)
+    monkeypatch.setattr(planning, "MAX_VALUES_EXACT", 3)
     with pytest.raises(ValueError, match=r"prefix of model.order.* would go through 8 values"):
         model.impute(x, observed, method="exact")
 
@@ -437,12 +622,12 @@ def test_effective_sample_size_of_weights():
     same = np.full((1, 7), -800.0)
     one = np.array([[0.0, -900, -900]])
     two = np.array([[5.0, 5.0, -900, -900]])
-    assert missing.effective_size(same) == pytest.approx(7, rel=1e-12)
-    assert missing.effective_size(one) == pytest.approx(1, rel=1e-12)
-    assert missing.effective_size(two) == pytest.approx(2, rel=1e-12)
-    assert missing.effective_size(np.full((1, 3), -np.inf)) == 1
+    assert methods.effective_size(same) == pytest.approx(7, rel=1e-12)
+    assert methods.effective_size(one) == pytest.approx(1, rel=1e-12)
+    assert methods.effective_size(two) == pytest.approx(2, rel=1e-12)
+    assert methods.effective_size(np.full((1, 3), -np.inf)) == 1
     rng = np.random.default_rng(0)
-    size = missing.effective_size(rng.normal(size=(50, 9)) * 10)
+    size = methods.effective_size(rng.normal(size=(50, 9)) * 10)
     assert ((size >= 1) & (size <= 9)).all()
 
 
@@ -453,10 +638,10 @@ def test_effective_sweeps_of_chains():
         trace = np.zeros((T, 3, 4))
         for t in range(1, T):
             trace[t] = a * trace[t - 1] + rng.normal(size=(3, 4))
-        assert missing.effective_sweeps(trace) == pytest.approx(T * (1 - a) / (1 + a), rel=0.2)
-    assert (missing.effective_sweeps(np.ones((9, 2, 1))) == 1).all()
+        assert methods.effective_sweeps(trace) == pytest.approx(T * (1 - a) / (1 + a), rel=0.2)
+    assert (methods.effective_sweeps(np.ones((9, 2, 1))) == 1).all()
     apart = rng.normal(size=(100, 1, 2)) + np.array([0, 50])  # two chains in two places
-    assert missing.effective_sweeps(apart)[0] < 2
+    assert methods.effective_sweeps(apart)[0] < 2
 
 
 def test_exact_draws_count_as_many_as_they_are():
@@ -495,7 +680,7 @@ def test_blocks_change_no_result_but_by_chance(monkeypatch):
     x, observed = registry.rows(model, 9), inner_pattern(model)
     wanted = model.log_prob(x, observed=observed)
     monkeypatch.setattr("pyarsimple.autoregressive.MEMORY_LIMIT", 1)
-    monkeypatch.setattr(missing, "BLOCK", 1)
+    monkeypatch.setattr(planning, "BLOCK", 1)
     np.testing.assert_allclose(model.log_prob(x, observed=observed), wanted, rtol=1e-13)
     for method in ("exact", "importance", "gibbs"):
         done = model.impute(x, observed, method=method, n_particles=20, n_sweeps=20, rng=0)
@@ -529,23 +714,23 @@ def test_arguments_are_checked(change, error, words):
 
 
 def weights_forgotten(patch):
-    patch.setattr(missing, "share", lambda log_w: np.full(log_w.shape, 1 / log_w.shape[1]))
+    patch.setattr(methods, "share", lambda log_w: np.full(log_w.shape, 1 / log_w.shape[1]))
 
 
 def weights_of_the_unobserved_included(patch):
-    right = missing.follow
+    right = methods.follow
 
     def wrong(task, uniforms):
         x, _ = right(task, uniforms)
         rows = np.arange(task.n)
         return x, task.log_joint(x, rows, np.ones(x.shape, bool))
 
-    patch.setattr(missing, "follow", wrong)
+    patch.setattr(methods, "follow", wrong)
 
 
 def weights_are_logarithms(patch):
     patch.setattr(
-        missing, "share", lambda log_w: (log_w - 50) / (log_w - 50).sum(axis=1, keepdims=True)
+        methods, "share", lambda log_w: (log_w - 50) / (log_w - 50).sum(axis=1, keepdims=True)
     )
 
 
@@ -562,36 +747,36 @@ def known_values_overwritten(patch):
 
 def called_exact_where_it_is_not(patch):
     """What was observed later is ignored, as if it did not depend on what is missing."""
-    patch.setattr(missing, "needed", lambda model, observed: observed.copy())
+    patch.setattr(planning, "needed", lambda model, observed: observed.copy())
 
 
 def later_observations_ignored(patch):
     """The completion of the known prefix, which an ancestral sampler gives by itself."""
-    right = missing.resample
-    patch.setattr(missing, "resample", lambda log_w, n, rng: right(np.zeros_like(log_w), n, rng))
+    right = methods.resample
+    patch.setattr(methods, "resample", lambda log_w, n, rng: right(np.zeros_like(log_w), n, rng))
 
 
 def the_mean_of_logarithms(patch):
-    patch.setattr(missing, "log_sum_exp", lambda a, axis: a.mean(axis=axis) + np.log(a.shape[axis]))
+    patch.setattr(methods, "log_sum_exp", lambda a, axis: a.mean(axis=axis) + np.log(a.shape[axis]))
 
 
 def gibbs_sees_earlier_variables_only(patch):
     """A draw from the conditional along the order is not one given all others."""
-    right = missing.Task.log_joint
+    right = planning.Task.log_joint
 
     def wrong(task, x, rows, needed):
         return right(task, x, rows, needed & ~task.observed)
 
-    patch.setattr(missing.Task, "log_joint", wrong)
+    patch.setattr(planning.Task, "log_joint", wrong)
 
 
 def gibbs_keeps_an_old_log_p(patch):
-    right = missing.sweep
+    right = methods.sweep
 
     def wrong(task, inner, x, log_p, rng):
         right(task, inner, x, log_p.copy(), rng)
 
-    patch.setattr(missing, "sweep", wrong)
+    patch.setattr(methods, "sweep", wrong)
 
 
 BUGS = [
@@ -617,3 +802,91 @@ def test_bugs_are_caught(plant, check, monkeypatch):
     plant(monkeypatch)
     with pytest.raises(AssertionError):
         check(strong())
+
+
+def messages_are_not_used(patch):
+    for state in (markov.MarkovState, chow_liu.TreeState):
+        patch.setattr(state, "_evidence", lambda state, i, messages: np.zeros(state._n))
+
+
+def a_message_one_step_late(patch):
+    right = markov.MarkovState._evidence
+
+    def wrong(state, i, messages):
+        return right(state, i, np.concatenate([messages[:1], messages[:-1]]))
+
+    patch.setattr(markov.MarkovState, "_evidence", wrong)
+
+
+def a_message_forgets_what_the_variable_itself_was(patch):
+    for module, name in ((markov, "messages_back"), (chow_liu, "messages_up")):
+        right = getattr(module, name)
+
+        def wrong(known, observed, *args, right=right):
+            return right(known, observed & False, *args)
+
+        patch.setattr(module, name, wrong)
+
+
+def a_table_transposed_by_the_inverse(patch):
+    right = JointTable._in_order
+    patch.setattr(
+        JointTable,
+        "_in_order",
+        lambda table, order: right(table, orders.inverse(order)),
+    )
+
+
+def priors_in_place_of_posteriors(patch):
+    patch.setattr("pyarsimple.baselines.mixture.softmax", lambda a: np.full(a.shape, 1 / 4))
+
+
+def of_what_is_missing_the_zeros_counted(patch):
+    right = BernoulliMixture._closed_form
+
+    def wrong(model, known, observed, rng):
+        return right(model, known, np.ones_like(observed), rng)
+
+    patch.setattr(BernoulliMixture, "_closed_form", wrong)
+
+
+def noise_without_the_observed(patch):
+    """The mean of the missing ones as if nothing had been observed."""
+
+    def wrong(model, known, observed, rng):
+        log_p, x = closed_form(model, known, observed, rng)
+        if rng is not None:
+            _, fresh = closed_form(model, known * 0, observed, rng)
+            x = np.where(observed, x, fresh)
+        return log_p, x
+
+    closed_form = MultivariateGaussian._closed_form
+    patch.setattr(MultivariateGaussian, "_closed_form", wrong)
+
+
+def another_order_of_the_factor(patch):
+    patch.setattr(
+        "pyarsimple.baselines.gaussian.observed_first",
+        lambda observed: np.argsort(observed, kind="stable"),
+    )
+
+
+CLOSED_BUGS = [
+    (messages_are_not_used, check_closed_form, "markov-cycle-k2"),
+    (messages_are_not_used, check_closed_form, "tree-cycle"),
+    (a_message_one_step_late, check_closed_form, "markov-cycle-k2"),
+    (a_message_forgets_what_the_variable_itself_was, check_closed_form, "markov-cycle-k2"),
+    (a_message_forgets_what_the_variable_itself_was, check_closed_form, "tree-cycle"),
+    (a_table_transposed_by_the_inverse, check_closed_form, "joint-cycle"),
+    (priors_in_place_of_posteriors, check_closed_form, "mixture-cycle"),
+    (of_what_is_missing_the_zeros_counted, check_closed_form, "mixture-cycle"),
+    (noise_without_the_observed, check_gaussian, "gaussian-cycle"),
+    (another_order_of_the_factor, check_gaussian, "gaussian-cycle"),
+]
+
+
+@pytest.mark.parametrize(("plant", "check", "case"), CLOSED_BUGS)
+def test_bugs_in_closed_forms_are_caught(plant, check, case, monkeypatch):
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        check(registry.make(case))

@@ -23,13 +23,13 @@ from pyarsimple import (
     NADE,
     OrderAgnosticMADE,
     autoregressive,
-    missing,
     orders,
     storage,
 )  # fmt: skip
 from pyarsimple.conditionals import Categorical, Gaussian
 from pyarsimple.density import Density
 from pyarsimple.evaluation import evaluate
+from pyarsimple.missing import planning
 from pyarsimple.orders import OrderMixture
 
 MIXTURES = {
@@ -194,7 +194,7 @@ def test_rows_to_complete_may_differ():
 def test_what_is_no_prefix_of_every_order_is_not_exact(monkeypatch):
     mixture = registry.with_one_start()
     observed = np.array([False, True, False, False, False])
-    monkeypatch.setattr(missing, "MAX_VALUES_EXACT", 1)
+    monkeypatch.setattr(planning, "MAX_VALUES_EXACT", 1)
     with pytest.raises(ValueError, match="observed must be the first variables of the model's"):
         mixture.sample(2, given=np.zeros(5), observed=observed, method="exact")
     with pytest.raises(ValueError, match="given and observed go together"):

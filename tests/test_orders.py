@@ -74,6 +74,10 @@ def test_observed_first(observed):
     assert (np.diff(order[n:]) > 0).all()
     assert sorted(order.tolist()) == list(range(len(observed)))
     assert order.dtype == np.intp
+    given = np.random.default_rng(n).permutation(len(observed))
+    order = orders.observed_first(observed, given)
+    assert order[:n].tolist() == [i for i in given if observed[i]]
+    assert order[n:].tolist() == [i for i in given if not observed[i]]
 
 
 @pytest.mark.parametrize("observed", [[0, 1, 0], [[True, False]], True, ["yes", "no"]])
@@ -253,6 +257,24 @@ def test_information_of_a_class_and_a_real_variable():
     np.testing.assert_allclose(found[0, 2], bits[0, 1], rtol=1e-10)
 
 
+def test_a_row_of_weight_two_is_the_row_twice():
+    rng = np.random.default_rng(4)
+    x = np.column_stack([rng.integers(0, 3, 60), rng.normal(size=(60, 2)).cumsum(axis=1)])
+    x = np.column_stack([x, x[:, 0] > x[:, 1]])
+    discrete, weight = [True, False, False, True], rng.integers(0, 4, 60)
+    found = information.mutual_information(x, discrete=discrete, weight=weight)
+    again = np.repeat(x, weight, axis=0)
+    wanted = information.mutual_information(again, discrete=discrete)
+    np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-14)
+    plain = information.mutual_information(x, discrete=discrete)
+    assert np.abs(found - plain).max() > 0.01
+    for name in ("mutual-information", "tree"):
+        order = orders.make(name, 4, x=x, discrete=discrete, weight=weight)
+        assert (order == orders.make(name, 4, x=again, discrete=discrete)).all()
+    with pytest.raises(ValueError, match=r"weight must be numbers of shape \(60,\)"):
+        information.mutual_information(x, weight=[1, 2])
+
+
 def test_information_is_summed_over_blocks_of_rows():
     x = np.random.default_rng(3).integers(0, 3, (2**20, 9), dtype=np.int8)
     x[:, 1] = x[:, 0]
@@ -357,6 +379,7 @@ def test_every_name_makes_an_order():
     [
         ("sorted", {}, "order must be one of natural, reverse, random, rows, .*, got 'sorted'"),
         ("spiral", {}, r"image_shape must be \(height, width\) with a product of 6 .*, got None"),
+        ("rows", {"image_shape": 6}, "image_shape must be .* got 6"),
         ("snake", {"image_shape": (2, 2)}, r"a product of 6 for the order 'snake', got \(2, 2\)"),
         ("tree", {}, "x must be rows to train on for the order 'tree', got None"),
         ("tree", {"x": np.eye(5)}, "x must have 6 columns, got 5"),
@@ -365,6 +388,11 @@ def test_every_name_makes_an_order():
 def test_names_that_make_no_order(name, settings, words):
     with pytest.raises(ValueError, match=words):
         orders.make(name, 6, **settings)
+
+
+def test_a_name_is_no_order_but_makes_one():
+    with pytest.raises(ValueError, match=r"got 'tree'; .* pyarsimple.orders.make\('tree', 3\)"):
+        orders.check_order("tree", 3)
 
 
 def test_order_mixture_is_found_here():

@@ -11,7 +11,16 @@ import registry
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pyarsimple.conditionals import Bernoulli, sigmoid, softplus
+from pyarsimple import FVSBN, MADE, NADE, OrderlessNADE, UntiedNADE
+from pyarsimple.conditionals import (
+    Bernoulli,
+    Gaussian,
+    GaussianMixture,
+    Standardized,
+    sigmoid,
+    softplus,
+)
+from pyarsimple.transforms import Standardize
 
 
 def test_exact_for_large_logits(bits_model):
@@ -121,3 +130,41 @@ def test_many_rows_do_not_lose_digits_in_float32():
     row = registry.rows(model)[:1]
     many = np.repeat(row, 200_000, axis=0)
     assert model.nll_and_grads(many)[0] == pytest.approx(-model.log_prob(row)[0], rel=1e-12)
+
+
+def test_numbers_that_float32_cannot_hold_are_refused():
+    model = NADE(2, 3, conditional=GaussianMixture(2), dtype="float32", rng=0)
+    x = np.array([[1.0, 1e39]])
+    for ask in (model.log_prob, model.nll_and_grads, model.conditionals):
+        with pytest.raises(ValueError, match=r"x must fit into float32.*dtype='float64'"):
+            ask(x)
+    conditional = Standardized(GaussianMixture(2), Standardize([0.0, 1e39], [1.0, 1.0]))
+    model = NADE(2, 3, conditional=conditional, dtype="float32", rng=0)
+    assert np.isfinite(model.log_prob(x)).all()
+
+
+@pytest.mark.parametrize("cls", [FVSBN, UntiedNADE, NADE, MADE, OrderlessNADE])
+def test_data_far_from_zero_keep_their_digits_in_float32(cls):
+    """Units in which a standard deviation is less than what float32 rounds x to."""
+    mean, std = np.array([1e9, -5e8, 0.0]), np.array([2.0, 0.5, 3.0])
+    conditional = Standardized(Gaussian(), Standardize(mean, std))
+    model = cls(3, order=[1, 2, 0], conditional=conditional, dtype="float32", rng=0)
+    plain = cls(3, order=[1, 2, 0], conditional=Gaussian(), dtype="float32", rng=0)
+    for m in (model, plain):
+        registry.generic(m, 1)
+    z = np.random.default_rng(0).normal(size=(20, 3))
+    x = z * std + mean  # in float64: 1e9 has 7 digits left
+    wanted = plain.log_prob(z) - np.log(std).sum()
+    np.testing.assert_allclose(model.log_prob(x), wanted, rtol=1e-4, atol=1e-4)
+    grads, of_z = (m.nll_and_grads(data)[1] for m, data in ((model, x), (plain, z)))
+    for name, g in grads.items():
+        assert g.dtype == np.float32
+        np.testing.assert_allclose(g, of_z[name], rtol=1e-3, atol=1e-4)
+    drawn, of_z = (m.sample(50, rng=1) for m in (model, plain))
+    np.testing.assert_allclose((drawn - mean) / std, of_z, rtol=1e-4, atol=1e-4)
+    seen = np.array([False, True, False])
+    done, of_z = (m.impute(data, seen, rng=1).samples for m, data in ((model, x), (plain, z)))
+    assert (done[..., 1] == x[:, 1]).all()
+    np.testing.assert_allclose((done - mean) / std, of_z, rtol=1e-4, atol=1e-4)
+    again = model.sample(20, given=x, observed=np.arange(3) > 0, rng=2)
+    assert (again[:, 1:] == x[:, 1:]).all()

@@ -6,8 +6,9 @@ import pytest
 import registry
 from hypothesis import given
 
-from pyarsimple import missing, orders
+from pyarsimple import orders
 from pyarsimple.autoregressive import fill_in
+from pyarsimple.missing import planning
 
 
 def test_state_equals_parallel(model):
@@ -125,7 +126,7 @@ def test_what_is_not_observed_may_be_anything(typical):
 def test_the_order_that_the_error_recommends_works(monkeypatch):
     model = registry.make("nade-cycle")
     observed = np.array([False, True, False, False, True])
-    monkeypatch.setattr(missing, "MAX_VALUES_EXACT", 3)
+    monkeypatch.setattr(planning, "MAX_VALUES_EXACT", 3)
     with pytest.raises(ValueError, match="prefix") as caught:
         model.sample(2, given=np.ones(5), observed=observed, method="exact")
     assert "orders.observed_first(observed)" in str(caught.value)

@@ -39,6 +39,8 @@ from pyarsimple.baselines.tables import (
     TableModel,
     TableState,
     check_pseudocount,
+    draw_between,
+    log_bits,
     row_weights,
 )
 from pyarsimple.orders import check_order, inverse, natural, precedes
@@ -143,6 +145,27 @@ def entries(bits: BoolArray, parents: IntArray) -> IntArray:
     return 2 * np.arange(len(parents)) + (bits[:, parents] & (parents >= 0))
 
 
+def messages_up(
+    known: Array, observed: BoolArray, T: Array, order: Array, parents: IntArray
+) -> tuple[Array, Array]:
+    """What was observed in the branch below each variable, given its value: log p, (D, N, 2).
+
+    Also log p of all that was observed, (N,). From the leaves to the roots: each variable sums over
+    its own value, unless that was observed, and tells its parent.
+    """
+    n, log_T = len(known), log_bits(T)  # (2, D, 2): of a value, given the parent's
+    messages, log_p = np.zeros((len(order), n, 2)), np.zeros(n)
+    for i in order[::-1]:
+        both = log_T[:, i] + messages[i][:, :, np.newaxis]  # (N, 2, 2)
+        seen = both[np.arange(n), known[:, i].astype(np.intp)]
+        told = np.where(observed[:, [i]], seen, np.logaddexp(both[:, 0], both[:, 1]))
+        if parents[i] < 0:
+            log_p += told[:, 0]
+        else:
+            messages[parents[i]] += told
+    return messages, log_p
+
+
 class TreeState(TableState):
     """Carries the known bits."""
 
@@ -154,6 +177,10 @@ class TreeState(TableState):
     def _entries(self, i: int) -> IntArray:
         parent = self.parents[i]
         return 2 * i + (self.bits[:, parent] if parent >= 0 else np.zeros(self._n, np.int64))
+
+    def _evidence(self, i: int, messages: Array) -> Array:
+        evidence: Array = messages[i, :, 1] - messages[i, :, 0]
+        return evidence
 
     def _advance(self, i: int, x_i: Array) -> None:
         self.bits[:, i] = x_i[:, 0] != 0
@@ -273,6 +300,20 @@ class ChowLiuTree(TableModel):
         zeros, ones = counts.sum(axis=1)[:, root, root]
         T[root] = [np.log(ones) - np.log(zeros), 0]
         return self
+
+    def _closed_form(
+        self, known: Array, observed: BoolArray, rng: np.random.Generator | None
+    ) -> tuple[Array, Array]:
+        """By messages from the leaves to the roots."""
+        T, x, log_p = self.params["T"], known.copy(), np.empty(len(known))
+        for rows in row_blocks(len(known), 4 * 8 * T.size):
+            messages, log_p[rows] = messages_up(
+                known[rows], observed[rows], T, self.order, self.parents
+            )
+            if rng is not None:
+                state = self._start(rows.stop - rows.start, None)
+                x[rows] = draw_between(state, known[rows], observed[rows], messages, rng)
+        return log_p, x
 
     def _entries(self, bits: BoolArray) -> IntArray:
         return entries(bits, self.parents)

@@ -28,9 +28,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, State, row_blocks
-from pyarsimple.baselines.tables import check_pseudocount, row_weights, sum_blocks
-from pyarsimple.conditionals import Gaussian
-from pyarsimple.orders import precedes
+from pyarsimple.baselines.tables import (
+    BoolArray,
+    by_pattern,
+    check_pseudocount,
+    row_weights,
+    sum_blocks,
+)
+from pyarsimple.conditionals import Gaussian, softplus
+from pyarsimple.conditionals.gaussian import HALF_LOG_2_PI
+from pyarsimple.orders import observed_first, precedes
 
 # The parallel view.
 
@@ -200,6 +207,50 @@ class MultivariateGaussian(AutoregressiveModel):
         W[here] = np.tril(-L.diagonal()[:, np.newaxis] * inverse, -1)
         self.params["W"][...], self.params["b"][...] = W, mu - W @ mu
         self.params["s"][...] = self.conditional.raw(scale)
+
+    def _closed_form(
+        self, known: Array, observed: BoolArray, rng: np.random.Generator | None
+    ) -> tuple[Array, Array]:
+        """By the Cholesky factor of an order that begins with what was observed.
+
+        Its rows are those of L; the triangle is restored by rotations of the noise, which keep the
+        digits that forming the covariance would lose.
+        """
+        from scipy.linalg import qr, solve_triangular  # slow to import
+
+        mu, L = self._moments()
+        x, log_p = known.astype(np.float64), np.empty(len(known))
+        for pattern, rows in by_pattern(observed):
+            order, n_known = observed_first(pattern), int(pattern.sum())
+            (R,) = qr(L[order].T, mode="r", check_finite=False)
+            e = np.zeros((self.n_dims, len(rows)))
+            first, rest = order[:n_known], order[n_known:]
+            if n_known:
+                e[:n_known] = solve_triangular(
+                    R[:n_known, :n_known], (x[np.ix_(rows, first)] - mu[first]).T, trans="T",
+                    check_finite=False,
+                )  # fmt: skip
+            scale = np.abs(R.diagonal()[:n_known])
+            log_p[rows] = -(np.square(e[:n_known]) / 2).sum(axis=0) - (
+                np.log(scale).sum() + n_known * HALF_LOG_2_PI
+            )
+            if rng is not None and len(rest):
+                e[n_known:] = rng.standard_normal((len(rest), len(rows)))
+                x[np.ix_(rows, rest)] = mu[rest] + (R[:, n_known:].T @ e).T
+        return log_p, x
+
+    def _moments(self) -> tuple[Array, Array]:
+        """Means (D,), and L (D, D) whose rows and columns are in the data's order; in float64."""
+        from scipy.linalg import solve_triangular  # slow to import
+
+        W, b, s = (self.params[name].astype(np.float64) for name in ("W", "b", "s"))
+        here = np.ix_(self.order, self.order)
+        A = np.eye(self.n_dims) - np.where(precedes(self.order), W, 0)
+        inverse = np.empty_like(A)
+        inverse[here] = solve_triangular(
+            A[here], np.eye(len(A)), lower=True, unit_diagonal=True, check_finite=False
+        )  # fmt: skip
+        return inverse @ b, inverse * (self.conditional.min_scale + softplus(s))
 
     def _forward(self, x: Array, draw: Any = None) -> tuple[Array, Any]:
         p = self.params

@@ -19,6 +19,7 @@ Cost: O(D) for a probability or a sample; O(2^D) for the gradient and to fit.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, Self
 
@@ -33,9 +34,12 @@ from pyarsimple.baselines.tables import (
     IntArray,
     TableModel,
     TableState,
+    by_pattern,
     check_pseudocount,
+    log_bits,
     row_weights,
 )
+from pyarsimple.orders import inverse, observed_first
 
 #: The largest D of which the table has at most MAX_ENTRIES entries.
 MAX_DIMS = MAX_ENTRIES.bit_length() - 1
@@ -149,6 +153,35 @@ class JointTable(TableModel):
             T[len(ones) - 1 : 2 * len(ones) - 1] = np.log(ones) - np.log(zeros)
             counts = zeros + ones
         return self
+
+    def _in_order(self, order: Array) -> JointTable:
+        """The same distribution as a product in another order, in float64."""
+        D, log_p = self.n_dims, np.zeros(1)
+        for j in range(D):  # from the probabilities of prefixes to those of rows
+            both = log_p + log_bits(self.params["T"][2**j - 1 : 2 ** (j + 1) - 1])
+            log_p = both.T.ravel()
+        log_p = log_p.reshape([2] * D).transpose(inverse(self.order)[order]).ravel()
+        T = np.empty(len(log_p) - 1)
+        while len(log_p) > 1:  # and back, each prefix the sum over what follows it
+            zeros, ones = log_p.reshape(-1, 2).T
+            T[len(ones) - 1 : 2 * len(ones) - 1] = ones - zeros
+            log_p = np.logaddexp(zeros, ones)
+        other = copy.copy(self)
+        other.order, other.dtype, other.params = order, T.dtype, {"T": T}
+        return other
+
+    def _closed_form(
+        self, known: Array, observed: BoolArray, rng: np.random.Generator | None
+    ) -> tuple[Array, Array]:
+        """In an order that begins with what was observed: a table for each pattern."""
+        x, log_p = known.copy(), np.empty(len(known))
+        for pattern, rows in by_pattern(observed):
+            table = self._in_order(observed_first(pattern))
+            log_p[rows] = table.log_conditionals(known[rows])[:, pattern].sum(axis=1)
+            if rng is not None:
+                uniforms = rng.random((len(rows), self.n_dims))
+                x[rows] = table._fill_in(known[rows], int(pattern.sum()), uniforms, None)
+        return log_p, x
 
     def _entries(self, bits: BoolArray) -> IntArray:
         return prefixes(bits, self.order)

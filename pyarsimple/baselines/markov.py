@@ -31,6 +31,8 @@ from pyarsimple.baselines.tables import (
     TableModel,
     TableState,
     check_pseudocount,
+    draw_between,
+    log_bits,
     row_weights,
 )
 from pyarsimple.orders import inverse
@@ -46,6 +48,23 @@ def histories(bits: BoolArray, order: Array, k: int) -> IntArray:
     return by_variable
 
 
+def messages_back(known: Array, observed: BoolArray, T: Array, order: Array) -> Array:
+    """What was observed from each position on, given the history there: log p, (D+1, N, 2^k).
+
+    From the last position to the first; a missing bit is summed out, which takes two terms.
+    """
+    D, width = T.shape
+    log_p, after = log_bits(T), np.arange(2 * width) % width  # of h and a 0, or a 1: 2h, 2h + 1
+    messages = np.zeros((D + 1, len(known), width))
+    for j in range(D - 1, -1, -1):
+        i = order[j]
+        both = log_p[:, i] + messages[j + 1][:, after].reshape(-1, width, 2).swapaxes(1, 2)
+        value = known[:, i].astype(np.intp)
+        seen = both[np.arange(len(known)), value]
+        messages[j] = np.where(observed[:, [i]], seen, np.logaddexp(both[:, 0], both[:, 1]))
+    return messages
+
+
 class MarkovState(TableState):
     """Carries the last k bits as a whole number."""
 
@@ -57,6 +76,12 @@ class MarkovState(TableState):
     def _entries(self, i: int) -> IntArray:
         entries: IntArray = i * self.width + self.h
         return entries
+
+    def _evidence(self, i: int, messages: Array) -> Array:
+        rows, after = np.arange(self._n), 2 * self.h % self.width
+        log_p = messages[self.position + 1]
+        evidence: Array = log_p[rows, (after + 1) % self.width] - log_p[rows, after]
+        return evidence
 
     def _advance(self, i: int, x_i: Array) -> None:
         self.h = (2 * self.h + (x_i[:, 0] != 0)) % self.width  # the oldest of the bits drops out
@@ -163,6 +188,19 @@ class MarkovChain(TableModel):
         zeros, ones = np.log(counts + pseudocount)
         T[...] = (ones - zeros).reshape(T.shape)  # 0 where nothing is ever read
         return self
+
+    def _closed_form(
+        self, known: Array, observed: BoolArray, rng: np.random.Generator | None
+    ) -> tuple[Array, Array]:
+        """By messages from the last position to the first."""
+        T, x, log_p = self.params["T"], known.copy(), np.empty(len(known))
+        for rows in row_blocks(len(known), 4 * 8 * (self.n_dims + 1) * T.shape[1]):
+            messages = messages_back(known[rows], observed[rows], T, self.order)
+            log_p[rows] = messages[0, :, 0]
+            if rng is not None:
+                state = self._start(rows.stop - rows.start, None)
+                x[rows] = draw_between(state, known[rows], observed[rows], messages, rng)
+        return log_p, x
 
     def _entries(self, bits: BoolArray) -> IntArray:
         entries = histories(bits, self.order, self._reach)

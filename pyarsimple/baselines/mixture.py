@@ -39,7 +39,7 @@ import numpy.typing as npt
 from pyarsimple import orders
 from pyarsimple._validation import check_number, check_size
 from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, State, row_blocks
-from pyarsimple.baselines.tables import check_pseudocount, row_weights
+from pyarsimple.baselines.tables import BoolArray, check_pseudocount, row_weights
 from pyarsimple.conditionals import sigmoid, softplus
 
 #: Rows are taken so many at a time that their (N, D, K) arrays stay in the processor's cache.
@@ -308,6 +308,22 @@ class BernoulliMixture(AutoregressiveModel):
             tops.append((value - log_prior(w, M, pseudocount), w, M))
         _, self.params["w"][...], self.params["M"][...] = max(tops, key=lambda top: top[0])
         return self
+
+    def _closed_form(
+        self, known: Array, observed: BoolArray, rng: np.random.Generator | None
+    ) -> tuple[Array, Array]:
+        """Of each kind the product over what was observed; the rest by a kind drawn from them."""
+        w, M = (self.params[name].astype(np.float64) for name in ("w", "M"))
+        ones, zeros = known * observed, (1 - known) * observed
+        joint = log_weights(w) - log_sum(log_weights(w))
+        joint = joint - ones @ softplus(-M).T - zeros @ softplus(M).T  # log p(k, x_o), (N, K)
+        x = known.copy()
+        if rng is not None:
+            bounds = np.cumsum(softmax(joint), axis=1)[:, :-1]
+            kinds = (rng.random((len(x), 1)) >= bounds).sum(axis=1)
+            drawn = rng.random(x.shape) < sigmoid(M[kinds])
+            x[~observed] = drawn[~observed]
+        return log_sum(joint), x
 
     def _forward(self, x: Array, draw: Any = None) -> tuple[Array, Any]:
         p, back = self.params, orders.inverse(self.order)

@@ -9,19 +9,21 @@ reverse, adding up: the gradient of an entry is the sum over all places where it
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple._validation import check_weight
 from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
     Params,
     State,
-    check_weight,
     row_blocks,
 )
+from pyarsimple.conditionals import sigmoid, softplus
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -54,6 +56,13 @@ def sum_blocks(x: Array, weight: Array) -> Array:
     return total
 
 
+def by_pattern(observed: BoolArray) -> Iterator[tuple[BoolArray, Array]]:
+    """Each pattern in the rows of a mask (N, D), and the rows that have it."""
+    patterns, of = np.unique(observed, axis=0, return_inverse=True)
+    for k, pattern in enumerate(patterns):
+        yield pattern, np.flatnonzero(of.ravel() == k)
+
+
 def look_up(T: Array, entries: IntArray) -> Array:
     """The logits T[entry] of all conditionals."""
     logits: Array = T.ravel()[entries]  # (N, D)
@@ -80,6 +89,30 @@ class TableState(State):
     @abstractmethod
     def _entries(self, i: int) -> IntArray:
         """Where the logit of variable i stands in T, for each row; (N,)."""
+
+    def _evidence(self, i: int, messages: Array) -> Array:
+        """How much more likely what was observed later makes a 1 than a 0, (N,), in nats."""
+        raise NotImplementedError
+
+
+def log_bits(T: Array) -> Array:
+    """log p of a 0 and of a 1, (2, ...), in float64, from logits."""
+    z = T.astype(np.float64)
+    return np.array([-softplus(z), -softplus(-z)])
+
+
+def draw_between(
+    state: TableState, known: Array, observed: BoolArray, messages: Array, rng: np.random.Generator
+) -> Array:
+    """Complete rows (N, D) along the order, in view of what was observed later."""
+    x = known.copy()
+    for i in state.order:
+        hidden = ~observed[:, i]
+        if hidden.any():
+            logit = state.outputs() + state._evidence(i, messages)
+            x[hidden, i] = (rng.random(len(x)) < sigmoid(logit))[hidden]
+        state.advance(x[:, i])
+    return x
 
 
 class TableModel(AutoregressiveModel):

@@ -102,6 +102,10 @@ class Conditional(ABC):
     def _remedy(self, i: int) -> str:
         """What to do about an entry of variable i that cannot be."""
 
+    def dtype_of_data(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """In what a model of this dtype is to hold x: by default in its own."""
+        return dtype
+
     def features(self, x: Array) -> Array:
         """What a model reads of the data: (N, F), in the dtype of x. By default x itself."""
         return x

@@ -57,6 +57,10 @@ def exp_by_groups(z: Array, sizes: npt.NDArray[np.intp]) -> tuple[Array, Array, 
     """
     starts = np.cumsum(sizes) - sizes
     top = np.maximum.reduceat(z, starts, axis=1)
-    e = np.exp(z - np.repeat(top, sizes, axis=1))
+    shift = top
+    if (nothing := np.isneginf(top)).any():  # groups of which all are -inf: they are alike
+        z = np.where(np.repeat(nothing, sizes, axis=1), 0, z)
+        shift = np.where(nothing, 0, top)
+    e = np.exp(z - np.repeat(shift, sizes, axis=1))
     total = np.add.reduceat(e, starts, axis=1)
     return top, e, total

@@ -137,8 +137,9 @@ class Gaussian(Real):
     def log_p(self, outputs: Array, x: Array) -> Array:
         """Log densities log p(x_i | x_<i), (N, D), in nats."""
         mean, scale = outputs[:, 0::2], self.scale(outputs[:, 1::2])
-        z = (x - mean) / scale
-        result: Array = -0.5 * z**2 - np.log(scale) - HALF_LOG_2_PI
+        with np.errstate(over="ignore"):  # what is too far for a float has log p = -inf
+            square = ((x - mean) / scale) ** 2
+        result: Array = -0.5 * square - np.log(scale) - HALF_LOG_2_PI
         return result
 
     def d_outputs(self, outputs: Array, x: Array, scale: Scale) -> Array:

@@ -26,6 +26,7 @@ density-estimator, NIPS 2013.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ from pyarsimple.conditionals.base import Array, Scale, per_entry, rows_needed
 from pyarsimple.conditionals.functions import exp_by_groups
 from pyarsimple.conditionals.gaussian import HALF_LOG_2_PI, MIN_SCALE, Real, standard_normal
 from pyarsimple.orders import Columns
+
+#: Of outputs so many bytes are worked on at a time.
+CACHE = 2**19
 
 
 class GaussianMixture(Real):
@@ -87,26 +91,38 @@ class GaussianMixture(Real):
         w /= total[..., np.newaxis]
         log_w = (logits - top[..., np.newaxis]) - np.log(total)[..., np.newaxis]
         scale = self.scale(raw)
-        z = (x[..., np.newaxis] - mean) / scale
-        return log_w - 0.5 * z**2 - np.log(scale) - HALF_LOG_2_PI, w, scale, z
+        with np.errstate(over="ignore"):  # what is too far for a float has log p = -inf
+            z = (x[..., np.newaxis] - mean) / scale
+            square = z**2
+        return log_w - 0.5 * square - np.log(scale) - HALF_LOG_2_PI, w, scale, z
+
+    def _blocks(self, outputs: Array) -> Iterator[slice]:
+        """Rows, so many at a time that their (N, D, K) arrays stay in the processor's cache."""
+        step = max(1, CACHE // max(1, outputs[:1].nbytes))
+        return (slice(start, start + step) for start in range(0, len(outputs), step))
 
     def log_p(self, outputs: Array, x: Array) -> Array:
         """Log densities log p(x_i | x_<i), (N, D), in nats."""
-        top, _, total = self._by_components(self._log_joint(outputs, x)[0])
-        result: Array = top + np.log(total)
+        result = np.empty(x.shape, outputs.dtype)
+        for rows in self._blocks(outputs):
+            top, _, total = self._by_components(self._log_joint(outputs[rows], x[rows])[0])
+            result[rows] = top + np.log(total)
         return result
 
     def d_outputs(self, outputs: Array, x: Array, scale: Scale) -> Array:
         """The gradient of ``-(scale * log_p(outputs, x)).sum()``, (N, 3 K D)."""
         factor = per_entry(scale, x, outputs.dtype)[..., np.newaxis]
-        log_joint, w, s, z = self._log_joint(outputs, x)
-        _, r, total = self._by_components(log_joint)
-        r /= total[..., np.newaxis]  # shares: (N, D, K)
         result = np.empty_like(outputs, order="C")
-        d_logits, d_mean, d_raw = self._parts(result)
-        d_logits[...] = factor * (w - r)
-        d_mean[...] = factor * (-r * z / s)
-        d_raw[...] = factor * (r * (1 - z**2) * self.d_log_scale(self._parts(outputs)[2], s))
+        for rows in self._blocks(outputs):
+            log_joint, w, s, z = self._log_joint(outputs[rows], x[rows])
+            _, r, total = self._by_components(log_joint)
+            r /= total[..., np.newaxis]  # shares: (N, D, K)
+            t = self.d_log_scale(self._parts(outputs[rows])[2], s)
+            d_logits, d_mean, d_raw = self._parts(result[rows])
+            d_logits[...] = factor[rows] * (w - r)
+            rz = r * z  # 0 where r is, however far away: z**2 alone may be infinite
+            d_mean[...] = factor[rows] * (-rz / s)
+            d_raw[...] = factor[rows] * ((r - rz * z) * t)
         return result
 
     def decode(self, outputs: Array) -> dict[str, Array]:

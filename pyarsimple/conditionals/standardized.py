@@ -117,19 +117,25 @@ class Standardized(Conditional):
     def _remedy(self, i: int) -> str:
         return self.conditional._remedy(i)
 
+    def dtype_of_data(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """float64: in float32 what is left of x - mean may be rounding only. z has the dtype."""
+        return np.dtype(np.float64)
+
     def features(self, x: Array) -> Array:
         """Those of z."""
         return self.conditional.features(self.transform.z_of(x))
 
     def log_p(self, outputs: Array, x: Array) -> Array:
         """log p(x_i | x_<i), (N, D), in nats per unit of x."""
-        log_p = self.conditional.log_p(outputs, self.transform.z_of(x))
+        z = self.transform.z_of(x).astype(outputs.dtype, copy=False)
+        log_p = self.conditional.log_p(outputs, z)
         log_p -= self._log_std.astype(log_p.dtype)
         return log_p
 
     def d_outputs(self, outputs: Array, x: Array, scale: Scale) -> Array:
         """That of the conditional of z: log std does not depend on outputs."""
-        return self.conditional.d_outputs(outputs, self.transform.z_of(x), scale)
+        z = self.transform.z_of(x).astype(outputs.dtype, copy=False)
+        return self.conditional.d_outputs(outputs, z, scale)
 
     def decode(self, outputs: Array) -> Any:
         """As the conditional of z does it; means and scales in the units of x."""

@@ -54,14 +54,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple import orders
-from pyarsimple._validation import check_size
+from pyarsimple._validation import check_size, check_weight
 from pyarsimple.activations import activate, activate_slope
 from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
     Params,
     State,
-    check_weight,
     columns_of,
     row_blocks,
 )
