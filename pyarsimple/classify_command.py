@@ -7,6 +7,7 @@ says what that makes of other data.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import math
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pyarsimple.models import MODELS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from pyarsimple.classification import GenerativeClassifier
     from pyarsimple.datasets import Splits
 
@@ -24,9 +27,11 @@ FILE = "classifier.npz"
 
 EXAMPLES = """\
 Trains a density of each class and classifies by Bayes' rule. Writes to DIR:
-classifier.npz; results.json, with accuracies and confusion matrices; and
-settings.json. Without labelled validation rows in FILE, a tenth of each class
-is held out. With a CLASSIFIER.npz, says what it makes of other data.
+classifier.npz; results.json, with accuracies and confusion matrices, and
+confusion.png, their picture; of images, posteriors.png: p(class) while more and
+more of the pixels are seen; and settings.json. Without labelled validation rows
+in FILE, a tenth of each class is held out. With a CLASSIFIER.npz, says what it
+makes of other data.
 
 Labels are in FILE: y_train, y_valid, y_test beside train (or x_train) ..., or y
 beside x; of a table, a column: --label.
@@ -37,7 +42,7 @@ examples:
       --l2 1e-3 --batch-size 20 --data digits --out runs/classes
   pyarsimple classify --model fvsbn --data table.csv --label kind --out runs/it
   pyarsimple classify runs/classes/classifier.npz --data new.npz \\
-      --predictions new.csv"""
+      --predictions new.csv --picture new.png"""
 
 
 def _label(text: str) -> int | str:
@@ -78,7 +83,10 @@ def _arguments() -> tuple[Any, Any, Any]:
             {"action": "store_true"},
         ),
     )
-    file = (("--predictions", "write class and probability of each row", {"metavar": "FILE.csv"}),)
+    file = (
+        ("--predictions", "write class and probability of each row", {"metavar": "FILE.csv"}),
+        ("--picture", "draw who is taken for whom", {"metavar": "FILE.png"}),
+    )
     return both, training, file
 
 
@@ -113,8 +121,9 @@ def _train(args: argparse.Namespace) -> int:
     for name in ("model", "out"):
         if getattr(args, name) is None:
             raise ValueError(f"--{name} is needed to train; or give the file of a classifier")
-    if args.predictions is not None:
-        raise ValueError("--predictions goes with the file of a classifier")
+    for name in ("predictions", "picture"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name} goes with the file of a classifier")
     data = cli.load_data(args)
     labelled = _labelled(data, args.data)
     if "train" not in labelled:
@@ -126,6 +135,8 @@ def _train(args: argparse.Namespace) -> int:
             f"{args.out!r} holds {FILE} of an earlier training: replace it with --overwrite, or "
             "choose another --out"
         )
+    if args.image_shape is not None:
+        cli.check_shape(args.image_shape, data.n_dims)
     x, y = labelled["train"]
     valid = {}
     if not closed_form:
@@ -150,14 +161,15 @@ def _train(args: argparse.Namespace) -> int:
         "histories": [None if h is None else h.to_dict() for h in classifier.histories_],
     }  # fmt: skip
     reports.write_text(out / "results.json", reports.to_json(described))
+    _draw(classifier, labelled, found, out, args.image_shape or data.image_shape)
     print(_table(args.model, found))
     return cli.OK
 
 
 #: What is no setting of a training.
 NO_SETTINGS = (
-    "run", "command", "version", "classifier", "predictions", "overwrite", "quiet", "threads",
-    "out",
+    "run", "command", "version", "classifier", "predictions", "picture", "overwrite", "quiet",
+    "threads", "out",
 )  # fmt: skip
 
 
@@ -250,6 +262,43 @@ def _judge(classifier: GenerativeClassifier, x: Any, y: Any) -> dict[str, Any]:
     }
 
 
+N_DRAWN = 6  # images whose classes are drawn, of different ones where there are so many
+SEEN = (0.125, 0.25, 0.5, 1.0)  # shares of the pixels that are seen of them
+
+
+def _draw(
+    classifier: GenerativeClassifier,
+    labelled: dict[str, tuple[Any, Any]],
+    found: dict[str, dict[str, Any]],
+    out: Path,
+    shape: tuple[int, int] | None,
+) -> None:
+    """Pictures of the confusion matrices, and of some images of the last split."""
+    import numpy as np
+
+    from pyarsimple import orders, plots, reports
+
+    with contextlib.suppress(ImportError):  # without Matplotlib there are no pictures
+        reports.write_figure(out / "confusion.png", _confusion(classifier, found))
+        if shape is None:
+            return
+        x, y = labelled[[*labelled][-1]]
+        rows = [np.flatnonzero(y == label)[:1] for label in classifier.classes_]
+        few = np.concatenate(rows)[:N_DRAWN]
+        # What comes first in the order is summed exactly, whatever the model.
+        place, D = orders.inverse(classifier.models_[0].order), x.shape[1]
+        seen = {f"{100 * share:g}% of the pixels": place < share * D for share in SEEN}
+        figure = plots.posteriors(classifier, x[few], y[few], seen, shape)
+        reports.write_figure(out / "posteriors.png", figure)
+
+
+def _confusion(classifier: GenerativeClassifier, found: dict[str, dict[str, Any]]) -> Figure:
+    from pyarsimple import plots
+
+    counts = {name: split["confusion"] for name, split in found.items()}
+    return plots.confusion(counts, classifier.classes_.tolist())
+
+
 def _table(name: str, found: dict[str, dict[str, Any]]) -> str:
     from pyarsimple import reports
 
@@ -273,15 +322,18 @@ def _use(args: argparse.Namespace) -> int:
             f"{args.classifier!r} classifies rows of {classifier.n_features_in_} variables, but "
             f"--data {args.data!r} has {data.n_dims} columns"
         )
-    if args.predictions is None:
+    labelled = {name: (x, y) for name, x, y in data.labelled()}
+    if args.predictions is None or args.picture is not None:
         labelled = _labelled(data, args.data)  # else there is nothing to tell
-    else:
-        labelled = {name: (x, y) for name, x, y in data.labelled()}
+    if args.predictions is not None:
         reports.write_text(args.predictions, _predictions(classifier, data))
         n = sum(len(x) for _, x in data.items())
         print(f"wrote the classes of {n:,} rows to {args.predictions}")
     if labelled:
         found = {name: _judge(classifier, *rows) for name, rows in labelled.items()}
+        if args.picture is not None:
+            reports.write_figure(args.picture, _confusion(classifier, found))
+            print(f"wrote a picture to {args.picture}")
         print(_table(reports.fit_name(args.classifier, reports.WIDTH), found))
     return cli.OK
 

@@ -777,9 +777,8 @@ def _run_sample(args: argparse.Namespace) -> int:
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(out.parent))
     model = storage.load(args.model)
     shape = args.image_shape or _square(model.n_dims)
-    if out.suffix == ".png" and (shape is None or math.prod(shape) != model.n_dims):
-        given = f"got {shape[0]}x{shape[1]}" if shape else "and no square fits"
-        raise ValueError(f"--image-shape must have a product of {model.n_dims}, {given}")
+    if out.suffix == ".png":
+        check_shape(shape, model.n_dims)
     x = model.sample(args.n, rng=args.seed)
     if out.suffix == ".npy":
         reports.write_array(out, x)
@@ -797,6 +796,13 @@ def _run_sample(args: argparse.Namespace) -> int:
 def _square(n_dims: int) -> tuple[int, int] | None:
     side = math.isqrt(n_dims)
     return (side, side) if side * side == n_dims else None
+
+
+def check_shape(shape: tuple[int, int] | None, n_dims: int) -> None:
+    """Refuse a shape of images that the rows do not have."""
+    if shape is None or math.prod(shape) != n_dims:
+        given = f"got {shape[0]}x{shape[1]}" if shape else "and no square fits"
+        raise ValueError(f"--image-shape must have a product of {n_dims}, {given}")
 
 
 # info
