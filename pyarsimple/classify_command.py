@@ -98,9 +98,7 @@ def add_arguments(parser: Any) -> None:
     classifier = {"nargs": "?", "metavar": "CLASSIFIER.npz"}
     cli._add(parser, (("classifier", "one that this command wrote", classifier), *both, *file))
     cli._add(parser.add_argument_group("a new classifier"), training)
-    cli._add(parser.add_argument_group("model"), cli.TRAIN_MODEL)
-    cli._add(parser.add_argument_group("training"), cli.TRAIN_STEPS)
-    cli._add(parser.add_argument_group("run"), (*cli.SEED, *cli.THREADS, *cli.QUIET))
+    cli.add_training(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -128,7 +126,7 @@ def _train(args: argparse.Namespace) -> int:
     labelled = _labelled(data, args.data)
     if "train" not in labelled:
         raise ValueError(f"{args.data!r} has labels, but none of its train rows: y_train is needed")
-    classifier, closed_form = _make(args, data)
+    classifier, by_gradients = _make(args, data)
     out = Path(args.out)
     if (out / FILE).exists() and not args.overwrite:
         raise ValueError(
@@ -139,9 +137,10 @@ def _train(args: argparse.Namespace) -> int:
         cli.check_shape(args.image_shape, data.n_dims)
     x, y = labelled["train"]
     valid = {}
-    if not closed_form:
+    if by_gradients:
         if "valid" not in labelled:
-            (x, y), labelled["valid"] = _hold_out(x, y, cli.streams(args)[2])
+            labelled["train"], labelled["valid"] = _hold_out(x, y, cli.streams(args)[2])
+            x, y = labelled["train"]
             n = len(labelled["valid"][1])
             print(f"no labels of 'valid': {n:,} rows of train, a tenth of each class, are held out")
         valid = dict(zip(("X_valid", "y_valid"), labelled["valid"], strict=True))
@@ -185,7 +184,7 @@ def _labelled(data: Splits, path: str) -> dict[str, tuple[Any, Any]]:
 
 
 def _make(args: argparse.Namespace, data: Splits) -> tuple[GenerativeClassifier, bool]:
-    """The classifier that the arguments ask for, and whether its models are in closed form."""
+    """The classifier that the arguments ask for, and whether gradients train its models."""
     import numpy as np
 
     from pyarsimple import cli
@@ -198,9 +197,9 @@ def _make(args: argparse.Namespace, data: Splits) -> tuple[GenerativeClassifier,
         raise ValueError(f"--shared has no meaning for {args.model}, which takes no context")
     if "degrees" in config:  # given anew: those of a model with a context begin at 0
         config["degrees"] = args.degrees or "spread"
-    fit_params: dict[str, Any] = {}
-    closed_form = hasattr(first, "fit")
-    if closed_form:
+    fit_params = cli.own_settings(args, first)
+    by_gradients = not hasattr(first, "fit")
+    if not by_gradients:
         cli.say_what_has_no_effect(args)
     else:
         fit_params = {name: getattr(args, name) for name in cli.FIT} | {
@@ -216,7 +215,7 @@ def _make(args: argparse.Namespace, data: Splits) -> tuple[GenerativeClassifier,
         make_model, shared=args.shared, fit_prior=not args.equal_priors, fit_params=fit_params,
         rng=np.random.default_rng(for_fit),
     )  # fmt: skip
-    return classifier, closed_form
+    return classifier, by_gradients
 
 
 def _hold_out(x: Any, y: Any, rng: Any) -> Any:
@@ -343,7 +342,7 @@ def _refuse_training_flags(args: argparse.Namespace) -> None:
     from pyarsimple import cli
 
     _, training, _ = _arguments()
-    for flag, _, settings in (*training, *cli.TRAIN_MODEL, *cli.TRAIN_STEPS):
+    for flag, _, settings in (*training, *cli.TRAIN_MODEL, *cli.TRAIN_STEPS, *cli.TRAIN_OWN):
         default = settings.get("default", False if "action" in settings else None)
         if getattr(args, flag[2:].replace("-", "_")) != default:
             raise ValueError(f"{flag} has no meaning for a classifier that is trained already")

@@ -42,8 +42,8 @@ def _arguments() -> Any:
         (
             "--observed",
             "what is kept of each row: top, bottom, left or right (a half of an image), random:P "
-            "(each variable with probability P), first:K (variables), or nan (what is a number in "
-            "FILE)",
+            "(each variable with probability P), first:K (the first K columns), or nan (what is a "
+            "number in FILE)",
             {"required": True, "metavar": "WHAT"},
         ),
         (

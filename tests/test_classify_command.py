@@ -96,6 +96,9 @@ def test_other_models_learn_too(model, files, tmp_path, capsys):
     assert run(files, line) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("no labels of 'valid': ")
+    splits = json.loads((tmp_path / "out/results.json").read_text())["splits"]
+    assert splits["train"]["n"] + splits["valid"]["n"] == 150  # each row in one of them
+    assert 13 <= splits["valid"]["n"] <= 15
     classifier = GenerativeClassifier.load(tmp_path / "out/classifier.npz")
     x, y = draw(400, 9)
     assert classifier.score(x, y) > 0.6
@@ -217,10 +220,10 @@ def test_an_earlier_classifier_is_not_lost(files, tmp_path, capsys):
     assert run(files, f"{line} --overwrite") == 0
 
 
-def test_closed_form_says_what_has_no_effect(files, tmp_path, capsys):
+def test_what_has_no_effect_is_said(files, tmp_path, capsys):
     line = f"--model independent --data all.npz --out {tmp_path}/out --l2 3"
     assert run(files, line) == 0
-    assert "closed form: --l2 has no effect" in capsys.readouterr().out
+    assert "not trained by gradients: --l2 has no effect" in capsys.readouterr().out
 
 
 def test_ctrl_c_leaves_no_half_a_classifier(files, tmp_path, monkeypatch, capsys):
