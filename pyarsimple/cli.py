@@ -628,6 +628,8 @@ def _run_train(args: argparse.Namespace) -> int:
     own = own_settings(args, model)
     if hasattr(model, "fit"):
         say_what_has_no_effect(args)
+        if "restarts" in inspect.signature(model.fit).parameters and not args.quiet:
+            print(f"{args.model}: EM on {len(data.train):,} rows ...", file=sys.stderr, flush=True)
         started = time.perf_counter()
         train_model(model, data.train, rng=for_fit, **own)
         seconds = time.perf_counter() - started
