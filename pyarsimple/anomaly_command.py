@@ -62,7 +62,7 @@ def _arguments() -> Any:
         (
             "--picture",
             "draw log p of the rows against the threshold; of images, some of them too",
-            {"metavar": "FILE.png"},
+            {"type": cli.png, "metavar": "FILE.png"},
         ),
         (
             "--image-shape",

@@ -85,7 +85,7 @@ def _arguments() -> tuple[Any, Any, Any]:
     )
     file = (
         ("--predictions", "write class and probability of each row", {"metavar": "FILE.csv"}),
-        ("--picture", "draw who is taken for whom", {"metavar": "FILE.png"}),
+        ("--picture", "draw who is taken for whom", {"type": cli.png, "metavar": "FILE.png"}),
     )
     return both, training, file
 

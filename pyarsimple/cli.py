@@ -101,6 +101,13 @@ def _image_shape(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def png(text: str) -> str:
+    """The name of a picture's file."""
+    if not text.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"needs a name that ends in .png, got {text!r}")
+    return text
+
+
 def _order(text: str) -> str:
     if text not in orders.NAMES and not text.endswith(".npy"):
         names = ", ".join(orders.NAMES)
@@ -220,7 +227,8 @@ TRAIN_MODEL: Arguments = (
     ),
     (
         "--image-shape",
-        "for an order of images, such as 28x28 (default: that of the data, or a square)",
+        "for an order of images, and for pictures, such as 28x28 (default: that of the data; for "
+        "an order a square, too)",
         {"type": _image_shape, "metavar": "HxW"},
     ),
     (
@@ -246,8 +254,9 @@ TRAIN_MODEL: Arguments = (
     ),
     (
         "--conditional",
-        "what the variables are: bernoulli (the default), categorical:K, gaussian or mixture:K; or "
-        "one for each with commas between them, as in 3*bernoulli,categorical:5,gaussian",
+        "what the variables are: bernoulli (the default), categorical:K, gaussian or mixture:K "
+        "(of K Gaussians; either may end in a floor of the scales, as gaussian:0.01); or one for "
+        "each with commas between them, as in 3*bernoulli,categorical:5,gaussian",
         {"default": "bernoulli", "metavar": "NAME"},
     ),
     (
@@ -972,7 +981,7 @@ Command = tuple[str, Callable[[Parser], None], Callable[[argparse.Namespace], in
 
 COMMANDS: dict[str, Command] = {
     "demo": (
-        "train three models on real digits: a table, pictures, the models",
+        "train three models on real digits and use them: tables, pictures",
         _add_demo, _run_demo,
         "Under a minute on two cores, and no download.\n\n"
         "example:\n"

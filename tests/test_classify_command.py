@@ -265,6 +265,7 @@ def test_divergence_is_a_failure(files, tmp_path, monkeypatch, capsys):
         ("--model independent --shared --data all.npz --out x", "takes no context"),
         ("--model nade --data all.npz --out x --predictions p.csv", "goes with the file"),
         ("--model nade --data all.npz --out x --picture p.png", "goes with the file"),
+        ("bayes/classifier.npz --data all.npz --picture p.jpg", "a name that ends in .png"),
         ("--model nade --data all.npz --out x --image-shape 3x3", "product of 8, got 3x3"),
         ("bayes/classifier.npz --data all.npz --model nade", "--model has no meaning"),
         ("bayes/classifier.npz --data all.npz --l2 1", "--l2 has no meaning"),
