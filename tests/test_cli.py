@@ -486,7 +486,7 @@ def test_what_has_no_effect_is_said(files, tmp_path, capsys):
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_a_baseline_is_fitted_as_it_is_told(files, tmp_path):
+def test_a_baseline_is_fitted_as_it_is_told(files, tmp_path, capsys):
     x = np.load(files / "bits.npz")["train"]
     line = f"train --data bits.npz --out {tmp_path / 'run'} --overwrite --model "
 
@@ -503,6 +503,7 @@ def test_a_baseline_is_fitted_as_it_is_told(files, tmp_path):
     assert trained(options.format(9, 50)).n_components == 3
     assert trained(options.format(9, 50)).log_prob(x).mean() == scores[2]  # of the same seed
     assert trained(options.format(9, 50) + " --seed 1").log_prob(x).mean() != scores[2]
+    assert "bernoulli-mixture: EM on 120 rows ...\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -519,7 +520,8 @@ def test_a_baseline_is_fitted_as_it_is_told(files, tmp_path):
     ],
 )
 def test_settings_of_other_models_are_refused(files, tmp_path, capsys, options, message):
-    assert run(files, f"train --data bits.npz --out {tmp_path / 'run'} --model {options}") == 2
+    line = f"train --data bits.npz --out {tmp_path / 'run'} --quiet --model {options}"
+    assert run(files, line) == 2
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
