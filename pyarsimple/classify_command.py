@@ -12,6 +12,8 @@ import csv
 import io
 import math
 import sys
+import textwrap
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -275,7 +277,7 @@ def _draw(
     """Pictures of the confusion matrices, and of some images of the last split."""
     import numpy as np
 
-    from pyarsimple import orders, plots, reports
+    from pyarsimple import missing, orders, plots, reports
 
     with contextlib.suppress(ImportError):  # without Matplotlib there are no pictures
         reports.write_figure(out / "confusion.png", _confusion(classifier, found))
@@ -284,11 +286,19 @@ def _draw(
         x, y = labelled[[*labelled][-1]]
         rows = [np.flatnonzero(y == label)[:1] for label in classifier.classes_]
         few = np.concatenate(rows)[:N_DRAWN]
-        # What comes first in the order is summed exactly, whatever the model.
+        # What comes first in the order is exact, if it is the order of all models.
         place, D = orders.inverse(classifier.models_[0].order), x.shape[1]
         seen = {f"{100 * share:g}% of the pixels": place < share * D for share in SEEN}
-        figure = plots.posteriors(classifier, x[few], y[few], seen, shape)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            figure = plots.posteriors(classifier, x[few], y[few], seen, shape)
         reports.write_figure(out / "posteriors.png", figure)
+        if caught:
+            said = (
+                "warning: some bars of posteriors.png rest on an effective sample size below "
+                f"{missing.SMALL}: what is seen does not come first in the order of every model"
+            )
+            print(textwrap.fill(said, reports.WIDTH), file=sys.stderr)
 
 
 def _confusion(classifier: GenerativeClassifier, found: dict[str, dict[str, Any]]) -> Figure:

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -183,6 +184,19 @@ def test_pictures_show_what_was_found(files, tmp_path, monkeypatch):
     for n, mask in zip((1, 2, 4, 8), seen.values(), strict=True):
         assert set(np.flatnonzero(mask)) == set(order[:n])  # so that all are exact
         assert all(model.marginal(x, mask).exact.all() for model in classifier.models_)
+
+
+def test_a_picture_of_poor_estimates_is_said_to_be_one(files, tmp_path, monkeypatch, capsys):
+    def poor(*args):
+        warnings.warn("the effective sample size is below 10", stacklevel=2)
+        return plots.new_figure(1, 1)
+
+    monkeypatch.setattr(plots, "posteriors", poor)
+    line = f"--model independent --data all.npz --image-shape 2x4 --out {tmp_path}/out"
+    assert run(files, line) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("warning: some bars of posteriors.png rest on an effective sample size")
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_a_picture_of_other_data(files, tmp_path, monkeypatch, capsys):
