@@ -287,7 +287,8 @@ def _draw(
         rows = [np.flatnonzero(y == label)[:1] for label in classifier.classes_]
         few = np.concatenate(rows)[:N_DRAWN]
         # What comes first in the order is exact, if it is the order of all models.
-        place, D = orders.inverse(classifier.models_[0].order), x.shape[1]
+        D = x.shape[1]
+        place = orders.inverse(getattr(classifier.models_[0], "order", orders.natural(D)))
         seen = {f"{100 * share:g}% of the pixels": place < share * D for share in SEEN}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
