@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from threadpoolctl import threadpool_limits
 
 import pyarsimple
 from pyarsimple import datasets, optimizers, reports
@@ -84,4 +85,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):  # more threads only get in each other's way at matrices this small
+        main()

@@ -11,6 +11,7 @@ units of the same networks before training tell how much of it is the training's
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
+from threadpoolctl import threadpool_limits
 
 import pyarsimple
 from pyarsimple import MADE, NADE, datasets, optimizers, reports
@@ -66,4 +67,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):  # more threads only get in each other's way at matrices this small
+        main()

@@ -11,6 +11,7 @@ seconds.
 import argparse
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import pyarsimple
 from pyarsimple import datasets, orders, plots
@@ -79,4 +80,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):  # more threads only get in each other's way at matrices this small
+        main()

@@ -23,7 +23,8 @@ examples:
   pyarsimple anomaly runs/nade/model.npz --data digits
   pyarsimple anomaly runs/nade/model.npz --valid digits --data new.npy \\
       --false-alarm-rate 0.05 --two-sided
-  pyarsimple anomaly runs/nade/model.npz --data digits --csv alarms.csv"""
+  pyarsimple anomaly runs/nade/model.npz --data digits --csv alarms.csv \\
+      --picture alarms.png"""
 
 
 def _arguments() -> Any:
@@ -58,6 +59,17 @@ def _arguments() -> Any:
             "write log p, score, p-value and alarm of each row",
             {"metavar": "FILE.csv"},
         ),
+        (
+            "--picture",
+            "draw log p of the rows against the threshold; of images, some of them too",
+            {"type": cli.png, "metavar": "FILE.png"},
+        ),
+        (
+            "--image-shape",
+            "draw rows as images of this shape, such as 28x28 (default: that of the data, if it "
+            "says so)",
+            {"type": cli._image_shape, "metavar": "HxW"},
+        ),
         ("--json", "print JSON instead of a table", {"action": "store_true"}),
         (
             "--seed",
@@ -76,7 +88,7 @@ def add_arguments(parser: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the threshold, judge the rows; return the exit status."""
-    from pyarsimple import cli, reports, storage
+    from pyarsimple import cli, plots, reports, storage
     from pyarsimple.anomaly import AnomalyDetector
 
     model = storage.load(args.model)
@@ -89,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise ValueError(str(error).replace("false_alarm_rate", "--false-alarm-rate")) from None
     data = _load(args, args.data, model, "--data")
+    if args.image_shape is not None:
+        cli.check_shape(args.image_shape, model.n_dims)
     splits = {"all": data.train} if len(data.items()) == 1 else dict(data.items())
     ordinary = _ordinary(args, data, model)
     try:
@@ -104,6 +118,12 @@ def run(args: argparse.Namespace) -> int:
     log_p = {name: model.log_prob(x) for name, x in splits.items()}
     if args.csv:
         reports.write_text(args.csv, _lines(detector, log_p))
+    if args.picture:
+        shape = args.image_shape or data.image_shape
+        figure = plots.anomalies(
+            log_p, detector.thresholds, images=splits if shape else None, image_shape=shape
+        )
+        reports.write_figure(args.picture, figure)
     found = {name: judge(detector, values) for name, values in log_p.items()}
     low, high = detector.thresholds
     if args.json:
@@ -120,6 +140,8 @@ def run(args: argparse.Namespace) -> int:
         if args.csv:
             n = sum(len(x) for x in splits.values())
             print(f"wrote {n:,} rows to {args.csv}")
+        if args.picture:
+            print(f"wrote a picture to {args.picture}")
     return cli.OK
 
 

@@ -7,16 +7,21 @@ says what that makes of other data.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import math
 import sys
+import textwrap
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyarsimple.models import MODELS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from pyarsimple.classification import GenerativeClassifier
     from pyarsimple.datasets import Splits
 
@@ -24,9 +29,11 @@ FILE = "classifier.npz"
 
 EXAMPLES = """\
 Trains a density of each class and classifies by Bayes' rule. Writes to DIR:
-classifier.npz; results.json, with accuracies and confusion matrices; and
-settings.json. Without labelled validation rows in FILE, a tenth of each class
-is held out. With a CLASSIFIER.npz, says what it makes of other data.
+classifier.npz; results.json, with accuracies and confusion matrices, and
+confusion.png, their picture; of images, posteriors.png: p(class) while more and
+more of the pixels are seen; and settings.json. Without labelled validation rows
+in FILE, a tenth of each class is held out. With a CLASSIFIER.npz, says what it
+makes of other data.
 
 Labels are in FILE: y_train, y_valid, y_test beside train (or x_train) ..., or y
 beside x; of a table, a column: --label.
@@ -37,7 +44,7 @@ examples:
       --l2 1e-3 --batch-size 20 --data digits --out runs/classes
   pyarsimple classify --model fvsbn --data table.csv --label kind --out runs/it
   pyarsimple classify runs/classes/classifier.npz --data new.npz \\
-      --predictions new.csv"""
+      --predictions new.csv --picture new.png"""
 
 
 def _label(text: str) -> int | str:
@@ -78,7 +85,10 @@ def _arguments() -> tuple[Any, Any, Any]:
             {"action": "store_true"},
         ),
     )
-    file = (("--predictions", "write class and probability of each row", {"metavar": "FILE.csv"}),)
+    file = (
+        ("--predictions", "write class and probability of each row", {"metavar": "FILE.csv"}),
+        ("--picture", "draw who is taken for whom", {"type": cli.png, "metavar": "FILE.png"}),
+    )
     return both, training, file
 
 
@@ -90,9 +100,7 @@ def add_arguments(parser: Any) -> None:
     classifier = {"nargs": "?", "metavar": "CLASSIFIER.npz"}
     cli._add(parser, (("classifier", "one that this command wrote", classifier), *both, *file))
     cli._add(parser.add_argument_group("a new classifier"), training)
-    cli._add(parser.add_argument_group("model"), cli.TRAIN_MODEL)
-    cli._add(parser.add_argument_group("training"), cli.TRAIN_STEPS)
-    cli._add(parser.add_argument_group("run"), (*cli.SEED, *cli.THREADS, *cli.QUIET))
+    cli.add_training(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,24 +121,28 @@ def _train(args: argparse.Namespace) -> int:
     for name in ("model", "out"):
         if getattr(args, name) is None:
             raise ValueError(f"--{name} is needed to train; or give the file of a classifier")
-    if args.predictions is not None:
-        raise ValueError("--predictions goes with the file of a classifier")
+    for name in ("predictions", "picture"):
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name} goes with the file of a classifier")
     data = cli.load_data(args)
     labelled = _labelled(data, args.data)
     if "train" not in labelled:
         raise ValueError(f"{args.data!r} has labels, but none of its train rows: y_train is needed")
-    classifier, closed_form = _make(args, data)
+    classifier, by_gradients = _make(args, data)
     out = Path(args.out)
     if (out / FILE).exists() and not args.overwrite:
         raise ValueError(
             f"{args.out!r} holds {FILE} of an earlier training: replace it with --overwrite, or "
             "choose another --out"
         )
+    if args.image_shape is not None:
+        cli.check_shape(args.image_shape, data.n_dims)
     x, y = labelled["train"]
     valid = {}
-    if not closed_form:
+    if by_gradients:
         if "valid" not in labelled:
-            (x, y), labelled["valid"] = _hold_out(x, y, cli.streams(args)[2])
+            labelled["train"], labelled["valid"] = _hold_out(x, y, cli.streams(args)[2])
+            x, y = labelled["train"]
             n = len(labelled["valid"][1])
             print(f"no labels of 'valid': {n:,} rows of train, a tenth of each class, are held out")
         valid = dict(zip(("X_valid", "y_valid"), labelled["valid"], strict=True))
@@ -150,14 +162,15 @@ def _train(args: argparse.Namespace) -> int:
         "histories": [None if h is None else h.to_dict() for h in classifier.histories_],
     }  # fmt: skip
     reports.write_text(out / "results.json", reports.to_json(described))
+    _draw(classifier, labelled, found, out, args.image_shape or data.image_shape)
     print(_table(args.model, found))
     return cli.OK
 
 
 #: What is no setting of a training.
 NO_SETTINGS = (
-    "run", "command", "version", "classifier", "predictions", "overwrite", "quiet", "threads",
-    "out",
+    "run", "command", "version", "classifier", "predictions", "picture", "overwrite", "quiet",
+    "threads", "out",
 )  # fmt: skip
 
 
@@ -173,7 +186,7 @@ def _labelled(data: Splits, path: str) -> dict[str, tuple[Any, Any]]:
 
 
 def _make(args: argparse.Namespace, data: Splits) -> tuple[GenerativeClassifier, bool]:
-    """The classifier that the arguments ask for, and whether its models are in closed form."""
+    """The classifier that the arguments ask for, and whether gradients train its models."""
     import numpy as np
 
     from pyarsimple import cli
@@ -186,9 +199,9 @@ def _make(args: argparse.Namespace, data: Splits) -> tuple[GenerativeClassifier,
         raise ValueError(f"--shared has no meaning for {args.model}, which takes no context")
     if "degrees" in config:  # given anew: those of a model with a context begin at 0
         config["degrees"] = args.degrees or "spread"
-    fit_params: dict[str, Any] = {}
-    closed_form = hasattr(first, "fit")
-    if closed_form:
+    fit_params = cli.own_settings(args, first)
+    by_gradients = not hasattr(first, "fit")
+    if not by_gradients:
         cli.say_what_has_no_effect(args)
     else:
         fit_params = {name: getattr(args, name) for name in cli.FIT} | {
@@ -204,7 +217,7 @@ def _make(args: argparse.Namespace, data: Splits) -> tuple[GenerativeClassifier,
         make_model, shared=args.shared, fit_prior=not args.equal_priors, fit_params=fit_params,
         rng=np.random.default_rng(for_fit),
     )  # fmt: skip
-    return classifier, closed_form
+    return classifier, by_gradients
 
 
 def _hold_out(x: Any, y: Any, rng: Any) -> Any:
@@ -250,6 +263,52 @@ def _judge(classifier: GenerativeClassifier, x: Any, y: Any) -> dict[str, Any]:
     }
 
 
+N_DRAWN = 6  # images whose classes are drawn, of different ones where there are so many
+SEEN = (0.125, 0.25, 0.5, 1.0)  # shares of the pixels that are seen of them
+
+
+def _draw(
+    classifier: GenerativeClassifier,
+    labelled: dict[str, tuple[Any, Any]],
+    found: dict[str, dict[str, Any]],
+    out: Path,
+    shape: tuple[int, int] | None,
+) -> None:
+    """Pictures of the confusion matrices, and of some images of the last split."""
+    import numpy as np
+
+    from pyarsimple import missing, orders, plots, reports
+
+    with contextlib.suppress(ImportError):  # without Matplotlib there are no pictures
+        reports.write_figure(out / "confusion.png", _confusion(classifier, found))
+        if shape is None:
+            return
+        x, y = labelled[[*labelled][-1]]
+        rows = [np.flatnonzero(y == label)[:1] for label in classifier.classes_]
+        few = np.concatenate(rows)[:N_DRAWN]
+        # What comes first in the order is exact, if it is the order of all models.
+        D = x.shape[1]
+        place = orders.inverse(getattr(classifier.models_[0], "order", orders.natural(D)))
+        seen = {f"{100 * share:g}% of the pixels": place < share * D for share in SEEN}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            figure = plots.posteriors(classifier, x[few], y[few], seen, shape)
+        reports.write_figure(out / "posteriors.png", figure)
+        if caught:
+            said = (
+                "warning: some bars of posteriors.png rest on an effective sample size below "
+                f"{missing.SMALL}: what is seen does not come first in the order of every model"
+            )
+            print(textwrap.fill(said, reports.WIDTH), file=sys.stderr)
+
+
+def _confusion(classifier: GenerativeClassifier, found: dict[str, dict[str, Any]]) -> Figure:
+    from pyarsimple import plots
+
+    counts = {name: split["confusion"] for name, split in found.items()}
+    return plots.confusion(counts, classifier.classes_.tolist())
+
+
 def _table(name: str, found: dict[str, dict[str, Any]]) -> str:
     from pyarsimple import reports
 
@@ -273,15 +332,18 @@ def _use(args: argparse.Namespace) -> int:
             f"{args.classifier!r} classifies rows of {classifier.n_features_in_} variables, but "
             f"--data {args.data!r} has {data.n_dims} columns"
         )
-    if args.predictions is None:
+    labelled = {name: (x, y) for name, x, y in data.labelled()}
+    if args.predictions is None or args.picture is not None:
         labelled = _labelled(data, args.data)  # else there is nothing to tell
-    else:
-        labelled = {name: (x, y) for name, x, y in data.labelled()}
+    if args.predictions is not None:
         reports.write_text(args.predictions, _predictions(classifier, data))
         n = sum(len(x) for _, x in data.items())
         print(f"wrote the classes of {n:,} rows to {args.predictions}")
     if labelled:
         found = {name: _judge(classifier, *rows) for name, rows in labelled.items()}
+        if args.picture is not None:
+            reports.write_figure(args.picture, _confusion(classifier, found))
+            print(f"wrote a picture to {args.picture}")
         print(_table(reports.fit_name(args.classifier, reports.WIDTH), found))
     return cli.OK
 
@@ -291,7 +353,7 @@ def _refuse_training_flags(args: argparse.Namespace) -> None:
     from pyarsimple import cli
 
     _, training, _ = _arguments()
-    for flag, _, settings in (*training, *cli.TRAIN_MODEL, *cli.TRAIN_STEPS):
+    for flag, _, settings in (*training, *cli.TRAIN_MODEL, *cli.TRAIN_STEPS, *cli.TRAIN_OWN):
         default = settings.get("default", False if "action" in settings else None)
         if getattr(args, flag[2:].replace("-", "_")) != default:
             raise ValueError(f"{flag} has no meaning for a classifier that is trained already")

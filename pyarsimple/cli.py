@@ -18,6 +18,7 @@ import re
 import shutil
 import sys
 import textwrap
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -49,7 +50,9 @@ FLAGS = {
     "patience": "--patience", "l2": "--l2", "schedule": "--schedule", "average": "--average",
     "max_grad_norm": "--max-grad-norm", "optimizer": "--optimizer", "binarize": "--binarize",
     "n_masks": "--masks", "redraw": "--redraw", "image_shape": "--image-shape",
-    "conditional": "--conditional",
+    "conditional": "--conditional", "k": "--k", "n_components": "--components",
+    "pseudocount": "--pseudocount", "restarts": "--restarts",
+    "max_iterations": "--max-iterations", "tolerance": "--tolerance",
 }  # fmt: skip
 
 
@@ -96,6 +99,13 @@ def _image_shape(text: str) -> tuple[int, int]:
     if match is None:
         raise argparse.ArgumentTypeError(f"needs HEIGHTxWIDTH such as 28x28, got {text!r}")
     return int(match[1]), int(match[2])
+
+
+def png(text: str) -> str:
+    """The name of a picture's file."""
+    if not text.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"needs a name that ends in .png, got {text!r}")
+    return text
 
 
 def _order(text: str) -> str:
@@ -217,7 +227,8 @@ TRAIN_MODEL: Arguments = (
     ),
     (
         "--image-shape",
-        "for an order of images, such as 28x28 (default: that of the data, or a square)",
+        "for an order of images, and for pictures, such as 28x28 (default: that of the data; for "
+        "an order a square, too)",
         {"type": _image_shape, "metavar": "HxW"},
     ),
     (
@@ -232,9 +243,20 @@ TRAIN_MODEL: Arguments = (
         {"choices": ["both", "order", "degrees"], "metavar": "NAME"},
     ),
     (
+        "--k",
+        "markov-chain: how many of the bits before it a bit depends on (default: 1)",
+        {"type": _whole(0), "metavar": "K"},
+    ),
+    (
+        "--components",
+        "bernoulli-mixture: how many kinds of rows there are (default: 10)",
+        {"type": _whole(1), "metavar": "K"},
+    ),
+    (
         "--conditional",
-        "what the variables are: bernoulli (the default), categorical:K, gaussian or mixture:K; or "
-        "one for each with commas between them, as in 3*bernoulli,categorical:5,gaussian",
+        "what the variables are: bernoulli (the default), categorical:K, gaussian or mixture:K "
+        "(of K Gaussians; either may end in a floor of the scales, as gaussian:0.01); or one for "
+        "each with commas between them, as in 3*bernoulli,categorical:5,gaussian",
         {"default": "bernoulli", "metavar": "NAME"},
     ),
     (
@@ -291,6 +313,30 @@ TRAIN_STEPS: Arguments = (
         {"type": float, "metavar": "D"},
     ),
 )
+TRAIN_OWN: Arguments = (
+    (
+        "--pseudocount",
+        "rows that are added to what is counted in the data, so that nothing is impossible "
+        "(default: 1)",
+        {"type": float, "metavar": "C"},
+    ),
+    (
+        "--restarts",
+        "bernoulli-mixture: EM starts so many times more, and the best is kept (default: 0)",
+        {"type": _whole(0), "metavar": "N"},
+    ),
+    (
+        "--max-iterations",
+        "bernoulli-mixture: steps of EM in each start (default: 500)",
+        {"type": _whole(1), "metavar": "N"},
+    ),
+    (
+        "--tolerance",
+        "bernoulli-mixture: a start ends with a step that gained less, in nats a row (default: "
+        "1e-5)",
+        {"type": float, "metavar": "T"},
+    ),
+)
 THREADS: Arguments = (
     ("--threads", "for the kernels and BLAS", {"type": _whole(1), "metavar": "N"}),
 )
@@ -299,19 +345,40 @@ THREADS: Arguments = (
 def _add_train(parser: Parser) -> None:
     models = {"required": True, "choices": list(MODELS), "metavar": "NAME"}
     _add(parser, (("--model", "one of %(choices)s", models), *TRAIN))
+    add_training(parser)
+
+
+def add_training(parser: Parser) -> None:
+    """Arguments of the model, of how it is trained, and of the run."""
     _add(parser.add_argument_group("model"), TRAIN_MODEL)
     _add(parser.add_argument_group("training"), TRAIN_STEPS)
+    _add(parser.add_argument_group("fitting a baseline"), TRAIN_OWN)
     _add(parser.add_argument_group("run"), (*SEED, *THREADS, *QUIET))
 
 
 def construct(kind: Callable[..., Any], what: str, options: dict[str, Any], **fixed: Any) -> Any:
     """Call ``kind`` with those options that were given; one that it does not take is an error."""
-    takes = inspect.signature(kind).parameters
+    return kind(**fixed, **given_to(kind, what, options))
+
+
+def given_to(call: Callable[..., Any] | None, what: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Those options that were given; one that ``call`` does not take is an error."""
+    takes = {} if call is None else inspect.signature(call).parameters
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in takes:
             raise ValueError(f"{FLAGS[name]} has no meaning for {what}")
-    return kind(**fixed, **given)
+    return given
+
+
+#: What a model that is not trained by gradients takes for its ``fit``.
+OWN = ("pseudocount", "restarts", "max_iterations", "tolerance")
+
+
+def own_settings(args: argparse.Namespace, model: Any) -> dict[str, Any]:
+    """What was given for the model's own ``fit``; of a model without one, that is an error."""
+    options = {name: getattr(args, name) for name in OWN}
+    return given_to(getattr(model, "fit", None), args.model, options)
 
 
 def make_conditional(args: argparse.Namespace, x_train: Any) -> Any:
@@ -360,8 +427,11 @@ def make_model(
     n_dims = x_train.shape[1]
     kind = MODELS[args.model]
     takes = inspect.signature(kind).parameters
+    if args.standardize and "conditional" not in takes:
+        raise ValueError(f"--standardize has no meaning for {args.model}")
     options = {name: getattr(args, name) for name in ("dropout", "direct", "degrees")}
     options |= {"hidden": args.activation, "n_masks": args.masks, "redraw": args.redraw}
+    options |= {"k": args.k, "n_components": args.components}
     options["conditional"] = make_conditional(args, x_train)
     if args.hidden is not None and "n_hidden" in takes:
         if len(args.hidden) != 1:
@@ -424,7 +494,7 @@ def load_data(args: argparse.Namespace) -> Splits:
 
 
 def say_what_has_no_effect(args: argparse.Namespace) -> None:
-    """Name the flags of training that were given for a model in closed form."""
+    """Name the flags of training that were given for a model with a ``fit`` of its own."""
     from pyarsimple import reports
 
     given = [
@@ -433,7 +503,7 @@ def say_what_has_no_effect(args: argparse.Namespace) -> None:
     ]  # fmt: skip
     if given:
         have = f"ha{'s' if len(given) == 1 else 've'} no effect"
-        said = f"{args.model} is fitted in closed form: {reports.listed(given)} {have}"
+        said = f"{args.model} is not trained by gradients: {reports.listed(given)} {have}"
         print(textwrap.fill(said, reports.WIDTH, break_on_hyphens=False))
 
 
@@ -462,10 +532,28 @@ def fingerprint(data: Splits, model: AutoregressiveModel) -> str:
     for split, x in data.items():
         for start in range(0, len(x), 4096):
             name = f"{split}[{start}:]" if start else split
-            rows = model.conditional.check(x[start : start + 4096], model.n_dims, name)
+            try:
+                rows = model.conditional.check(x[start : start + 4096], model.n_dims, name)
+            except ValueError as error:
+                raise ValueError(_with_remedy(str(error), model)) from None
             checksum = zlib.crc32(rows.astype(model.conditional.dtype).tobytes(), checksum)
     shapes = ", ".join(f"{split} {x.shape[0]}x{x.shape[1]}" for split, x in data.items())
     return f"{shapes}, checksum {checksum:08x}"
+
+
+def _with_remedy(message: str, model: AutoregressiveModel) -> str:
+    """What is wrong with the rows, and what the command line has for rows that are no bits."""
+    from pyarsimple.conditionals import Bernoulli
+
+    if not isinstance(model.conditional, Bernoulli):
+        return message
+    message = message.split("; binarize")[0]
+    if "conditional" not in inspect.signature(type(model)).parameters:
+        return f"{message}; {model.name} is a model of bits"
+    return (
+        f"{message}; of pixels 0..255 --binarize makes bits, for other numbers say what they are, "
+        "such as --conditional categorical:5, or mixture:10 with --standardize"
+    )
 
 
 #: What `fit` takes as it stands.
@@ -528,7 +616,7 @@ def _shown(value: Any) -> str:
 
 
 def _run_train(args: argparse.Namespace) -> int:
-    from pyarsimple.training import fit
+    from pyarsimple.training import fit, train_model
 
     if args.resume and args.overwrite:
         raise ValueError("--resume and --overwrite contradict each other: give one of them")
@@ -546,11 +634,17 @@ def _run_train(args: argparse.Namespace) -> int:
     settings["image_shape"] = args.image_shape and "x".join(map(str, args.image_shape))
     settings["data"] = fingerprint(data, model)
     check_folder(args, settings)
-    closed_form = getattr(model, "fit", None)
-    if closed_form is not None:
+    own = own_settings(args, model)
+    if hasattr(model, "fit"):
         say_what_has_no_effect(args)
-        closed_form(data.train)
-        _finish(args, model, None, data, begin_folder(args, settings))
+        if "restarts" in inspect.signature(model.fit).parameters and not args.quiet:
+            print(f"{args.model}: EM on {len(data.train):,} rows ...", file=sys.stderr, flush=True)
+        started = time.perf_counter()
+        train_model(model, data.train, rng=for_fit, **own)
+        seconds = time.perf_counter() - started
+        out = begin_folder(args, settings)
+        print(f"{args.model}: {model.n_params:,} parameters, fitted in {seconds:.2f} s")
+        _finish(args, model, None, data, out)
         return OK
     data = hold_out(data, for_split)
     # No epoch: this finds what is wrong before anything is written or replaced.
@@ -649,13 +743,16 @@ def _finish(
     real = model.conditional.values(model.n_dims) is None
     shown = "nats" + (" (densities, in the units of the data): " if real else ": ")
     shown += ", ".join(_scored(name, score) for name, score in scores.items())
-    print(textwrap.fill(shown, reports.WIDTH, break_long_words=False, break_on_hyphens=False))
+    wrapped = textwrap.fill(shown, reports.WIDTH, break_long_words=False, break_on_hyphens=False)
+    print(wrapped.replace("\N{NO-BREAK SPACE}", " "))
 
 
 def _scored(name: str, score: Score) -> str:
+    """A split's score, in one piece."""
     from pyarsimple.reports import number
 
-    return f"{name} {number(score.nll, '.3f')} +- {number(score.standard_error, '.3f')}"
+    said = f"{name} {number(score.nll, '.3f')} +- {number(score.standard_error, '.3f')}"
+    return said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 # evaluate
@@ -723,6 +820,7 @@ def _run_evaluate(args: argparse.Namespace) -> int:
             found[name] = compare(models, x)
         except (TypeError, ValueError) as error:
             raise ValueError(f"--data {args.data!r}, {name}: {error}") from None
+    real = [m.conditional.values(m.n_dims) is None for m in models.values()]
     if args.json:
         files = dict(zip(names, args.models, strict=True))
         scored = {name: comparison.to_dict() for name, comparison in found.items()}
@@ -731,6 +829,8 @@ def _run_evaluate(args: argparse.Namespace) -> int:
         print(_one_table(names[0], found))
     else:
         print("\n\n".join(f"{data.name}, {name}\n\n{c}" for name, c in found.items()))
+    if any(real) and not args.json:
+        print("of real variables: densities, in the units of the data")
     return OK
 
 
@@ -777,9 +877,8 @@ def _run_sample(args: argparse.Namespace) -> int:
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(out.parent))
     model = storage.load(args.model)
     shape = args.image_shape or _square(model.n_dims)
-    if out.suffix == ".png" and (shape is None or math.prod(shape) != model.n_dims):
-        given = f"got {shape[0]}x{shape[1]}" if shape else "and no square fits"
-        raise ValueError(f"--image-shape must have a product of {model.n_dims}, {given}")
+    if out.suffix == ".png":
+        check_shape(shape, model.n_dims)
     x = model.sample(args.n, rng=args.seed)
     if out.suffix == ".npy":
         reports.write_array(out, x)
@@ -797,6 +896,13 @@ def _run_sample(args: argparse.Namespace) -> int:
 def _square(n_dims: int) -> tuple[int, int] | None:
     side = math.isqrt(n_dims)
     return (side, side) if side * side == n_dims else None
+
+
+def check_shape(shape: tuple[int, int] | None, n_dims: int) -> None:
+    """Refuse a shape of images that the rows do not have."""
+    if shape is None or math.prod(shape) != n_dims:
+        given = f"got {shape[0]}x{shape[1]}" if shape else "and no square fits"
+        raise ValueError(f"--image-shape must have a product of {n_dims}, {given}")
 
 
 # info
@@ -840,12 +946,13 @@ def _show_model(model: Density) -> None:
     facts: dict[str, Any] = {"model": type(model).__name__}
     facts |= {k: v for k, v in config.items() if k not in ("order", "degrees", "views")}
     if "conditional" in config:
-        facts["conditional"] = reports.fit_name(repr(model.conditional), reports.WIDTH - 14)
+        described = repr(model.conditional)
+        facts["conditional"] = textwrap.shorten(described, reports.WIDTH - 14, placeholder=" ...")
         facts["context"] = repr(model.context)
     if isinstance(model, AutoregressiveModel):
         natural = (model.order == orders.natural(model.n_dims)).all()
-        order = "natural" if natural else reports.listed([*map(str, model.order[:5]), "..."])
-        facts["order"] = order
+        order = "natural" if natural else ", ".join(map(str, model.order))
+        facts["order"] = textwrap.shorten(order, reports.WIDTH - 14, placeholder=" ...")
     else:
         facts |= {"n_dims": model.n_dims, "components": len(config["views"])}
     for name, value in (facts | {"parameters": f"{model.n_params:,}"}).items():
@@ -874,7 +981,7 @@ Command = tuple[str, Callable[[Parser], None], Callable[[argparse.Namespace], in
 
 COMMANDS: dict[str, Command] = {
     "demo": (
-        "train three models on real digits: a table, pictures, the models",
+        "train three models on real digits and use them: tables, pictures",
         _add_demo, _run_demo,
         "Under a minute on two cores, and no download.\n\n"
         "example:\n"
@@ -886,14 +993,19 @@ COMMANDS: dict[str, Command] = {
         "Writes to DIR: model.npz, the best model; history.json, its likelihoods and\n"
         "curves; learning_curves.png; checkpoint.npz and settings.json, for --resume.\n"
         "Ctrl-C keeps the best model so far. Without a validation split in FILE, a\n"
-        "tenth of its rows is held out.\n\n"
+        "tenth of its rows is held out. Baselines (independent, markov-chain, chow-liu,\n"
+        "bernoulli-mixture, joint-table, gaussian) are fitted to the train rows at once.\n\n"
         "examples:\n"
         "  pyarsimple train --model nade --activation relu --dropout 0.5 --l2 1e-3 \\\n"
         "      --data digits --out runs/nade\n"
         "  pyarsimple train --model made --hidden 500 500 --dropout 0.5 \\\n"
         "      --data bits.npz --out runs/made --average 0.999 --patience 30\n"
         "  pyarsimple train --model fvsbn --optimizer lbfgs --l2 1e-3 \\\n"
-        "      --data table.csv --out runs/fvsbn",
+        "      --data table.csv --out runs/fvsbn\n"
+        "  pyarsimple train --model made --hidden 100 --conditional mixture:10 \\\n"
+        "      --standardize --order random --data reals.csv --out runs/reals\n"
+        "  pyarsimple train --model bernoulli-mixture --components 30 --restarts 3 \\\n"
+        "      --data bits.npz --out runs/mixture",
     ),
     "evaluate": (
         "score data under one model, or compare several",

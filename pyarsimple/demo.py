@@ -1,12 +1,15 @@
 """The demo: a baseline and three models on real handwritten digits, from data to pictures.
 
-All that it writes goes into one folder: a table of likelihoods as JSON, three pictures, the models.
+Then the likeliest of them completes digits and finds anomalies, and a NADE for each digit tells
+them apart (`pyarsimple.demo_uses`). All that is written goes into one folder: a table of
+likelihoods and the rest of the figures as JSON, six pictures, the models.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyarsimple import datasets, evaluation, optimizers, plots, reports, twins
+from pyarsimple import datasets, demo_uses, evaluation, optimizers, plots, reports, twins
 from pyarsimple.autoregressive import Array, AutoregressiveModel
 from pyarsimple.models import MODELS
 from pyarsimple.training import History, fit
@@ -86,6 +89,7 @@ standard error of the test mean; bits/dim: of test (a fair coin a pixel has 1)""
 SPLITS = ("train", "valid", "test")
 N_SAMPLES = 60
 N_MAPS = 4
+CLASSIFIER = "a NADE a digit"  # the title of its bar
 QUICK_EPOCHS = 2
 
 
@@ -124,6 +128,10 @@ def _closed_form(model: Any, x: Any, title: str, progress: bool) -> None:
         bar.update()
 
 
+def _bar_title(title: str) -> str:
+    return f"{title:<{max(len(r.title) for r in RECIPES)}}"
+
+
 def train(
     recipe: Recipe,
     data: datasets.Splits,
@@ -134,7 +142,7 @@ def train(
 ) -> Trained:
     """Make the model of a recipe, train it and score it on every split."""
     for_model, for_fit = rng.spawn(2)
-    title = f"{recipe.title:<{max(len(r.title) for r in RECIPES)}}"
+    title = _bar_title(recipe.title)
     model = MODELS[recipe.model](data.n_dims, rng=for_model, **recipe.settings)
     history = None
     started = time.perf_counter()
@@ -164,8 +172,38 @@ def table(trained: list[Trained]) -> str:
     return reports.table(COLUMNS, rows)
 
 
-def results(trained: list[Trained], data: datasets.Splits, seed: int) -> dict[str, Any]:
-    """All that the table says and more, for JSON."""
+def use(
+    trained: list[Trained],
+    data: datasets.Splits,
+    rng: np.random.SeedSequence,
+    *,
+    quick: bool,
+    progress: bool,
+) -> list[demo_uses.Use]:
+    """What densities are for: completing, finding anomalies, classifying.
+
+    The first two are done by the model that is likeliest on the validation split.
+    """
+    best = min(trained, key=lambda t: t.scores["valid"].nll).model
+    labelled = {name: (x, y) for name, x, y in data.labelled()}
+    (x, _), shape = labelled["test"], data.image_shape or (1, data.n_dims)
+    streams = rng.spawn(3)
+    with _one_blas_thread():
+        classified = demo_uses.classify(
+            labelled, shape, streams[2], progress=progress and _bar_title(CLASSIFIER),
+            max_epochs=QUICK_EPOCHS if quick else demo_uses.CLASSIFIER_EPOCHS,
+        )  # fmt: skip
+        return [
+            demo_uses.complete(best, x, shape, streams[0]),
+            demo_uses.find_anomalies(best, x, shape, streams[1]),
+            classified,
+        ]
+
+
+def results(
+    trained: list[Trained], uses: list[demo_uses.Use], data: datasets.Splits, seed: int
+) -> dict[str, Any]:
+    """All that the text says and more, for JSON."""
     splits = dict(data.items())
     comparison = evaluation.compare({t.recipe.model: t.model for t in trained}, splits["test"])
     return {
@@ -177,6 +215,7 @@ def results(trained: list[Trained], data: datasets.Splits, seed: int) -> dict[st
         "units": "nll, standard_error, mean: nats per example",
         "models": {t.recipe.model: _result(t) for t in trained},
         "test_differences": comparison.to_dict()["differences"],
+        "uses": {u.file.removesuffix(".png"): u.found for u in uses},
     }
 
 
@@ -227,7 +266,7 @@ def draw_conditionals(trained: list[Trained], real: Array, shape: Sequence[int])
 def run(
     out: str | os.PathLike[str], *, seed: int = 0, quick: bool = False, progress: bool = True
 ) -> dict[str, Any]:
-    """Train, print the table, and write pictures, JSON and models to the folder ``out``.
+    """Train, use, print what came of it; write pictures, JSON and models to the folder ``out``.
 
     Parameters
     ----------
@@ -250,20 +289,24 @@ def run(
     data = datasets.digits()
     rows = ", ".join(f"{len(x)} {name}" for name, x in data.items())
     print(f"8x8 handwritten digits, each pixel on or off: {rows}\n", flush=True)
-    streams = np.random.SeedSequence(seed).spawn(len(RECIPES) + 1)
+    *for_models, for_samples, for_uses = np.random.SeedSequence(seed).spawn(len(RECIPES) + 2)
+    how = {"quick": quick, "progress": progress}
     trained = [
-        train(recipe, data, stream, quick=quick, progress=progress)
-        for recipe, stream in zip(RECIPES, streams, strict=False)
+        train(recipe, data, stream, **how)
+        for recipe, stream in zip(RECIPES, for_models, strict=True)
     ]
+    uses = use(trained, data, for_uses, **how)
     print(f"\n{table(trained)}\n{LEGEND}\n", flush=True)
-    found = results(trained, data, seed)
-    _write(out, trained, data, found, streams[-1])
+    print("\n\n".join(textwrap.fill(u.told, reports.WIDTH) for u in uses) + "\n", flush=True)
+    found = results(trained, uses, data, seed)
+    _write(out, trained, uses, data, found, for_samples)
     return found
 
 
 def _write(
     out: Path,
     trained: list[Trained],
+    uses: list[demo_uses.Use],
     data: datasets.Splits,
     found: dict[str, Any],
     rng: np.random.SeedSequence,
@@ -283,6 +326,7 @@ def _write(
             "p(x_i = 1 | x_<i) of every pixel of a few digits",
             draw_conditionals(trained, real, shape),
         ),
+        **{u.file: (u.what, u.figure) for u in uses},
     }
     print(f"Wrote to {os.fspath(out)}:")
     for name, (what, figure) in pictures.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import math
 import sys
 import textwrap
 import warnings
@@ -43,8 +42,8 @@ def _arguments() -> Any:
         (
             "--observed",
             "what is kept of each row: top, bottom, left or right (a half of an image), random:P "
-            "(each variable with probability P), first:K (variables), or nan (what is a number in "
-            "FILE)",
+            "(each variable with probability P), first:K (the first K columns), or nan (what is a "
+            "number in FILE)",
             {"required": True, "metavar": "WHAT"},
         ),
         (
@@ -116,10 +115,8 @@ def run(args: argparse.Namespace) -> int:
         )
     x = _rows(args, dict(data.items()), out.suffix == ".png")
     shape = args.image_shape or data.image_shape or cli._square(model.n_dims)
-    needs_shape = out.suffix == ".png" or args.observed in HALVES
-    if needs_shape and (shape is None or math.prod(shape) != model.n_dims):
-        given = f"got {shape[0]}x{shape[1]}" if shape else "and no square fits"
-        raise ValueError(f"--image-shape must have a product of {model.n_dims}, {given}")
+    if out.suffix == ".png" or args.observed in HALVES:
+        cli.check_shape(shape, model.n_dims)
     for_mask, for_model = np.random.SeedSequence(args.seed).spawn(2)
     observed = parse_observed(args.observed, x, shape, for_mask)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Pictures of models: samples, learning curves, and what each conditional says.
+"""Pictures of models, samples and learning curves, and of what models are used for.
 
 Every function returns a matplotlib ``Figure`` that belongs to nobody but the caller: no window is
 opened, no global setting is changed, no display is needed. Save it with ``figure.savefig(path)``.
@@ -46,6 +46,15 @@ class Density(Protocol):
 
     def log_prob(self, x: npt.ArrayLike) -> Array:
         """log p(x) of each row, (N,)."""
+
+
+class Classifier(Protocol):
+    """What a classifier has, as far as a picture of its posteriors is concerned."""
+
+    classes_: Any
+
+    def predict_proba(self, X: npt.ArrayLike, observed: npt.ArrayLike | None = None) -> Array:
+        """p(y | x) of the features that are observed, (N, K)."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -405,6 +414,248 @@ def _coloured(images: Array, seen: Array, columns: int) -> Array:
     canvas = np.stack([tile(pixels[..., k], columns) for k in range(3)], axis=-1)
     result: Array = np.where(np.isnan(canvas), _BACKGROUND, canvas)
     return result
+
+
+#: Of rows that cause an alarm, and of what a classifier gets wrong.
+_ALARM, _ORDINARY = COLOURS[1], COLOURS[0]
+_MAX_POINTS = 2000  # of one strip; more of them are one blot
+_MANY = 0.3  # share of a class taken for another one that has the darkest colour
+
+
+def anomalies(
+    log_p: Mapping[str, npt.ArrayLike],
+    thresholds: tuple[float, float],
+    *,
+    images: Mapping[str, npt.ArrayLike] | None = None,
+    image_shape: Sequence[int] | None = None,
+    n_images: int = 6,
+) -> Figure:
+    """Log-probabilities of several sets of rows, against the thresholds of an alarm.
+
+    A strip of points for each set, a point for each row; rows beyond a threshold are red, and their
+    share is written above. Of a large set 2000 points are drawn, at even ranks. Images, if there
+    are any, stand at the left: from the least likely one of the set, at even ranks, to the most
+    likely one.
+
+    Parameters
+    ----------
+    log_p : mapping of str to array_like, shape (N,)
+        For each set, in nats.
+    thresholds : (low, high)
+        As ``detector.thresholds``; what is infinite is not drawn.
+    images : mapping of str to array_like, shape (N, D), optional
+        The rows of each set, numbers in [0, 1].
+    image_shape : (height, width), optional
+        Their product is D; needed for images.
+    n_images : int
+        How many of each set.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    sets = {name: np.asarray(values, np.float64) for name, values in log_p.items()}
+    for name, values in sets.items():
+        if values.ndim != 1 or np.isnan(values).any():
+            raise ValueError(
+                f"log_p[{name!r}] must be one number a row, (N,), and none of them NaN, got shape "
+                f"{values.shape}"
+            )
+    if not sets:
+        raise ValueError("log_p must hold at least one set of rows, got none")
+    strips: list[Axes]
+    if images is None:
+        figure = new_figure(7.2, 0.62 * len(sets) + 0.7)
+        strips = list(figure.subplots(len(sets), 1, sharex=True, squeeze=False)[:, 0])
+    else:
+        if image_shape is None:
+            raise ValueError("image_shape must be given to draw images, got None")
+        canvases = [_ranked(images[t], v, image_shape, n_images, t) for t, v in sets.items()]
+        height, width = max(c.shape[0] for c in canvases), canvases[0].shape[1]
+        left = 0.58 * width / height  # inches
+        figure = new_figure(5.6 + left, 0.62 * len(sets) + 0.7)
+        ratios = [left, 5.4]
+        axes = figure.subplots(len(sets), 2, sharex="col", squeeze=False, width_ratios=ratios)
+        axes[0, 0].set_title("from the least to the most likely", fontsize=8, color=INK)
+        for ax, canvas in zip(axes[:, 0], canvases, strict=True):
+            shown = _show(ax, canvas, "gray_r")
+            shown.set_cmap(shown.cmap.with_extremes(bad="#D9DEE4"))
+            ax.set_anchor("S")
+        strips = list(axes[:, 1])
+    for ax, (name, values) in zip(strips, sets.items(), strict=True):
+        _strip(ax, name, values, thresholds)
+        if ax is not strips[-1]:
+            ax.tick_params(bottom=False)
+            ax.spines["bottom"].set_visible(False)
+    last = strips[-1]
+    last.set_xlabel("log p(x) in nats", fontsize=10, color=INK)
+    last.tick_params(colors=INK, labelsize=9)
+    finite = [t for t in thresholds if math.isfinite(t)]
+    for t, side in zip(thresholds, ("right", "left"), strict=True):
+        if t in finite:
+            strips[0].annotate(
+                f"alarm {'<' if side == 'right' else '>'} {t:.1f}", (t, 1),
+                xycoords=("data", "axes fraction"), xytext=(-3 if side == "right" else 3, 2),
+                textcoords="offset points", ha=side, va="bottom", fontsize=8, color=_ALARM,
+            )  # fmt: skip
+    return figure
+
+
+def _ranked(x: npt.ArrayLike, scores: Array, shape: Sequence[int], n: int, name: str) -> Array:
+    """A row of n images at even ranks of their scores, the lowest one first."""
+    drawn = check_images(x, shape, f"images[{name!r}]")
+    if len(drawn) != len(scores):
+        raise ValueError(
+            f"images[{name!r}] must have a row for each of the {len(scores)} of log_p, got "
+            f"{len(drawn)}"
+        )
+    ranks = np.linspace(0, len(scores) - 1, min(n, len(scores))).round().astype(int)
+    return tile(drawn[np.argsort(scores, kind="stable")[ranks]], n)
+
+
+def _strip(ax: Axes, name: str, values: Array, thresholds: tuple[float, float]) -> None:
+    """One set's points, spread upwards so that few of them hide each other."""
+    low, high = thresholds
+    for t in thresholds:
+        if math.isfinite(t):
+            ax.axvline(t, color=_ALARM, linewidth=1.0, linestyle=(0, (4, 2)))
+    share = f"{100 * np.mean((values < low) | (values > high)):.3g}% alarms" if len(values) else ""
+    shown = np.sort(values[np.isfinite(values)])
+    if len(shown) > _MAX_POINTS:
+        shown = shown[np.linspace(0, len(shown) - 1, _MAX_POINTS).round().astype(int)]
+    heights = np.arange(len(shown)) * 0.6180339887 % 1  # neighbours are far apart
+    alarm = (shown < low) | (shown > high)
+    for which, colour in ((~alarm, _ORDINARY), (alarm, _ALARM)):
+        ax.plot(shown[which], heights[which], "o", markersize=2.2, color=colour, alpha=0.6,
+                markeredgewidth=0)  # fmt: skip
+    ax.set(ylim=(-0.25, 1.25), yticks=[])
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.text(1.01, 0.5, f"{name}\n{share}", transform=ax.transAxes, fontsize=9, color=INK,
+            va="center", linespacing=1.3)  # fmt: skip
+
+
+def confusion(counts: Mapping[str, npt.ArrayLike], classes: Sequence[Any]) -> Figure:
+    """Who is taken for whom: a panel for each set of rows, with counts in its cells.
+
+    What is right is blue, what is wrong is orange: the darker, the larger its share of the class.
+
+    Parameters
+    ----------
+    counts : mapping of str to array_like of int, shape (K, K)
+        For each set, how many rows of class i (down) are taken for class j (across).
+    classes : sequence
+        Their K names.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    K = len(classes)
+    panels = {name: np.asarray(matrix) for name, matrix in counts.items()}
+    for name, matrix in panels.items():
+        if matrix.shape != (K, K):
+            raise ValueError(
+                f"counts[{name!r}] must have shape {(K, K)} for {K} classes, got {matrix.shape}"
+            )
+    if not panels or not K:
+        raise ValueError(f"nothing to draw: got {len(panels)} sets and {K} classes")
+    side = min(max(2.6, 0.36 * K), 12.0)  # inches
+    figure = new_figure((side + 0.5) * len(panels) + 0.2, side + 1.2)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    names = [str(c) for c in classes]
+    crowded = K > 30  # cells too small for numbers
+    rotation = 90 if max(map(len, names)) > 3 else 0
+    for ax, (name, matrix) in zip(axes, panels.items(), strict=True):
+        n = matrix.sum(axis=1, keepdims=True)
+        shares = matrix / np.maximum(n, 1)
+        right = np.eye(K, dtype=np.bool_)
+        for which, colours, top in ((right, "Blues", 1.0), (~right, "Oranges", _MANY)):
+            cells = np.where(which & (matrix > 0), shares / top, np.nan)
+            ax.imshow(cells, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+        for i, j in () if crowded else np.argwhere(matrix):
+            dark = shares[i, j] / (1.0 if i == j else _MANY) > 0.6
+            ax.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8,
+                    color="white" if dark else INK)  # fmt: skip
+        every = range(0, K, 1 + (K - 1) // 30)
+        ax.set_xticks(every, [names[k] for k in every], rotation=rotation)
+        ax.set_yticks(every, [names[k] for k in every])
+        ax.tick_params(colors=INK, labelsize=9, length=0)
+        ax.set_xlabel("taken for", fontsize=10, color=INK)
+        total = int(matrix.sum())
+        title = f"{name}\n{matrix.trace() / max(total, 1):.1%} of {total:,} right".strip()
+        ax.set_title(title, fontsize=10, color=INK, linespacing=1.3)
+        for spine in ax.spines.values():
+            spine.set(edgecolor="#C8CDD3", linewidth=0.8)
+    axes[0].set_ylabel("class", fontsize=10, color=INK)
+    return figure
+
+
+def posteriors(
+    classifier: Classifier,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    observed: Mapping[str, npt.ArrayLike],
+    image_shape: Sequence[int],
+) -> Figure:
+    """What a classifier takes images for of which only parts were seen: p(y | x_seen).
+
+    A row for each image, a column for each mask, with a bar for each class: blue is the image's
+    own, red a likelier other one. Pixels that were not seen are pale blue.
+
+    Parameters
+    ----------
+    classifier : classifier
+        Anything with ``classes_`` and ``predict_proba(x, observed=)``.
+    x : array_like, shape (N, D)
+        A few images, numbers in [0, 1].
+    y : array_like, shape (N,)
+        Their classes.
+    observed : mapping of str to array_like of bool, shape (D,)
+        Which pixels are seen, by the title of the column.
+    image_shape : (height, width)
+        Their product is D.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    images, labels = check_images(x, image_shape, "x"), np.asarray(y)
+    if labels.shape != (len(images),):
+        raise ValueError(
+            f"y must be a label for each of the {len(images)} rows of x, got shape {labels.shape}"
+        )
+    if not len(images) or not observed:
+        raise ValueError(f"nothing to draw: got {len(images)} images and {len(observed)} masks")
+    rows, names = images.reshape(len(images), -1), [str(c) for c in classifier.classes_]
+    own = labels[:, np.newaxis] == np.asarray(classifier.classes_)  # (N, K)
+    height, width = image_shape
+    panel, bars = 0.8 * width / height, max(1.1, 0.13 * len(names))  # inches
+    figure = new_figure((panel + bars + 0.15) * len(observed) + 0.2, 0.92 * len(images) + 0.7)
+    axes = figure.subplots(
+        len(images), 2 * len(observed), squeeze=False, width_ratios=[panel, bars] * len(observed)
+    )
+    for m, (title, mask) in enumerate(observed.items()):
+        seen = np.asarray(mask, np.bool_)
+        p = classifier.predict_proba(rows, observed=seen)
+        seen = np.broadcast_to(seen.reshape(image_shape), images.shape)
+        partial = np.where(seen, images, np.nan)
+        axes[0, 2 * m].set_title(title, fontsize=10, color=INK, loc="left")
+        for k in range(len(images)):
+            ax, chart = axes[k, 2 * m], axes[k, 2 * m + 1]
+            ax.set_axis_off()
+            ax.imshow(_coloured(partial[[k]], seen[[k]], 1), interpolation="nearest")
+            wrong = (p[k] == p[k].max()) & ~own[k]
+            colours = np.where(own[k], _ORDINARY, np.where(wrong, _ALARM, "#B9BFC6"))
+            chart.bar(np.arange(len(names)), p[k], color=colours, width=0.8)
+            chart.set(ylim=(0, 1), yticks=[])
+            ticks = range(len(names)) if len(names) <= 12 else ()
+            chart.set_xticks(ticks, [names[c] for c in ticks])
+            chart.tick_params(colors=INK, labelsize=7, length=0, pad=1)
+            chart.spines[["top", "right", "left"]].set_visible(False)
+            chart.spines["bottom"].set_color("#C8CDD3")
+    told = "bars: p(class | pixels seen); blue: the image's own class, red: a likelier one"
+    figure.supxlabel(told, fontsize=9, color=INK)
+    return figure
 
 
 def dependency_matrix(dependencies: npt.ArrayLike, *, title: str = "") -> Figure:

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import sys
+import warnings
 
 import numpy as np
 import pytest
 
 import pyarsimple
-from pyarsimple import datasets
+from pyarsimple import datasets, plots
 from pyarsimple.classification import GenerativeClassifier
 from pyarsimple.cli import main
 
@@ -47,7 +49,7 @@ def run(folder, line, *, quiet=True):
     """The exit status of the command; relative paths lie in the folder."""
     words = line.split()
     for k, word in enumerate(words):
-        is_path = word.endswith((".npz", ".csv")) or (k and words[k - 1] == "--out")
+        is_path = word.endswith((".npz", ".csv", ".png")) or (k and words[k - 1] == "--out")
         words[k] = str(folder / word) if is_path else word
     return main(["classify", *words, *(["--quiet"] if quiet else [])])
 
@@ -58,7 +60,7 @@ def test_naive_bayes(files, tmp_path, capsys):
     assert not shown.err
     out = tmp_path / "out"
     assert sorted(p.name for p in out.iterdir()) == [
-        "classifier.npz", "results.json", "settings.json",
+        "classifier.npz", "confusion.png", "results.json", "settings.json",
     ]  # fmt: skip
     classifier = GenerativeClassifier.load(out / "classifier.npz")
     data = datasets.load_file(files / "all.npz")
@@ -95,6 +97,9 @@ def test_other_models_learn_too(model, files, tmp_path, capsys):
     assert run(files, line) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("no labels of 'valid': ")
+    splits = json.loads((tmp_path / "out/results.json").read_text())["splits"]
+    assert splits["train"]["n"] + splits["valid"]["n"] == 150  # each row in one of them
+    assert 13 <= splits["valid"]["n"] <= 15
     classifier = GenerativeClassifier.load(tmp_path / "out/classifier.npz")
     x, y = draw(400, 9)
     assert classifier.score(x, y) > 0.6
@@ -150,6 +155,69 @@ def test_a_classifier_is_used_on_other_data(files, tmp_path, capsys):
     assert [row["split"] for row in rows] == ["train"] * 150 + ["valid"] * 60 + ["test"] * 70
 
 
+def drawn(monkeypatch, name):
+    """What is given to a function of `plots`, which draws it all the same."""
+    seen, draw = [], getattr(plots, name)
+    monkeypatch.setattr(plots, name, lambda *a: seen.append(a) or draw(*a))
+    return seen
+
+
+def test_pictures_show_what_was_found(files, tmp_path, monkeypatch):
+    confusions, posteriors = drawn(monkeypatch, "confusion"), drawn(monkeypatch, "posteriors")
+    line = f"--model nade --hidden 3 --order random --max-epochs 2 --out {tmp_path}/out"
+    assert run(files, f"{line} --data all.npz --image-shape 2x4") == 0
+    out = tmp_path / "out"
+    for name in ("confusion.png", "posteriors.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    (counts, classes), *_ = confusions
+    found = json.loads((out / "results.json").read_text())
+    assert counts == {name: split["confusion"] for name, split in found["splits"].items()}
+    assert classes == found["classes"]
+    classifier, x, y, seen, shape = posteriors[0]
+    assert y.tolist() == ["ant", "bee", "c,t"]
+    data = datasets.load_file(files / "all.npz")
+    assert all((data.y_test[(data.test == row).all(axis=1)] == label).any()
+               for row, label in zip(x, y, strict=True))  # fmt: skip
+    assert shape == (2, 4)
+    assert [*seen] == [f"{percent}% of the pixels" for percent in ("12.5", "25", "50", "100")]
+    order = classifier.models_[0].order
+    for n, mask in zip((1, 2, 4, 8), seen.values(), strict=True):
+        assert set(np.flatnonzero(mask)) == set(order[:n])  # so that all are exact
+        assert all(model.marginal(x, mask).exact.all() for model in classifier.models_)
+
+
+def test_a_picture_of_poor_estimates_is_said_to_be_one(files, tmp_path, monkeypatch, capsys):
+    def poor(*args):
+        warnings.warn("the effective sample size is below 10", stacklevel=2)
+        return plots.new_figure(1, 1)
+
+    monkeypatch.setattr(plots, "posteriors", poor)
+    line = f"--model independent --data all.npz --image-shape 2x4 --out {tmp_path}/out"
+    assert run(files, line) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("warning: some bars of posteriors.png rest on an effective sample size")
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_a_picture_of_other_data(files, tmp_path, monkeypatch, capsys):
+    confusions = drawn(monkeypatch, "confusion")
+    line = f"{files}/bayes/classifier.npz --data two.npz --picture {tmp_path}/p.png"
+    assert run(files, line) == 0
+    assert f"wrote a picture to {tmp_path}/p.png\n" in capsys.readouterr().out
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    (counts, _), *_ = confusions
+    assert {name: np.sum(matrix) for name, matrix in counts.items()} == {"train": 150, "test": 70}
+    assert run(files, line.replace("two", "bare")) == 2
+    assert "has no labels" in capsys.readouterr().err
+
+
+def test_without_matplotlib_there_are_no_pictures_and_no_error(files, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    line = f"--model independent --data all.npz --out {tmp_path}/out --image-shape 2x4"
+    assert run(files, line) == 0
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
 def test_data_without_labels_are_classified_too(files, tmp_path, capsys):
     line = f"{files}/bayes/classifier.npz --data bare.npz"
     assert run(files, f"{line} --predictions {tmp_path}/p.csv") == 0
@@ -166,10 +234,10 @@ def test_an_earlier_classifier_is_not_lost(files, tmp_path, capsys):
     assert run(files, f"{line} --overwrite") == 0
 
 
-def test_closed_form_says_what_has_no_effect(files, tmp_path, capsys):
+def test_what_has_no_effect_is_said(files, tmp_path, capsys):
     line = f"--model independent --data all.npz --out {tmp_path}/out --l2 3"
     assert run(files, line) == 0
-    assert "closed form: --l2 has no effect" in capsys.readouterr().out
+    assert "not trained by gradients: --l2 has no effect" in capsys.readouterr().out
 
 
 def test_ctrl_c_leaves_no_half_a_classifier(files, tmp_path, monkeypatch, capsys):
@@ -210,6 +278,9 @@ def test_divergence_is_a_failure(files, tmp_path, monkeypatch, capsys):
         ("--model nade --hidden 2 3 --data all.npz --out x", "--hidden needs one number"),
         ("--model independent --shared --data all.npz --out x", "takes no context"),
         ("--model nade --data all.npz --out x --predictions p.csv", "goes with the file"),
+        ("--model nade --data all.npz --out x --picture p.png", "goes with the file"),
+        ("bayes/classifier.npz --data all.npz --picture p.jpg", "a name that ends in .png"),
+        ("--model nade --data all.npz --out x --image-shape 3x3", "product of 8, got 3x3"),
         ("bayes/classifier.npz --data all.npz --model nade", "--model has no meaning"),
         ("bayes/classifier.npz --data all.npz --l2 1", "--l2 has no meaning"),
         ("bayes/classifier.npz --data all.npz --shared", "--shared has no meaning"),

@@ -17,6 +17,7 @@ import pytest
 
 import pyarsimple
 from pyarsimple import cli, datasets, evaluation, optimizers, orders, reports, storage, twins
+from pyarsimple.baselines import MarkovChain
 from pyarsimple.cli import main
 from pyarsimple.models import MODELS
 from pyarsimple.training import History
@@ -270,6 +271,10 @@ def test_a_mistake_in_a_process_of_its_own(files):
     ("model", "options"),
     [
         ("independent", ""),
+        ("markov-chain", "--k 3 --pseudocount 0.5 --order random"),
+        ("chow-liu", ""),
+        ("bernoulli-mixture", "--components 4 --restarts 2 --max-iterations 30 --tolerance 1e-3"),
+        ("joint-table", "--pseudocount 0.1"),
         ("fvsbn", "--optimizer lbfgs --l2 1e-3"),
         ("fvsbn", "--optimizer sgd --learning-rate 0.1 --momentum 0.9 --nesterov"),
         ("nade", "--hidden 5 --activation relu --dropout 0.2 --order reverse --average 0.9"),
@@ -299,7 +304,9 @@ def test_train_writes_a_model_that_scores_as_it_says(model, options, files, tmp_
             assert f"{split} {score.nll:.3f} +- {score.standard_error:.3f}" in shown.out
     assert found["n_params"] == trained.n_params
     names = {"model.npz", "history.json", "settings.json"}
-    if model != "independent":
+    if hasattr(trained, "fit"):
+        assert f"{model}: {trained.n_params:,} parameters, fitted in " in shown.out
+    else:
         names |= {"checkpoint.npz", "learning_curves.png"}
         assert len(found["history"]["valid_nll"]) <= 3
     pytest.importorskip("matplotlib")
@@ -469,12 +476,56 @@ def test_what_has_no_effect_is_said(files, tmp_path, capsys):
     assert run(files, line) == 0
     assert "no effect" not in capsys.readouterr().out
     assert run(files, f"{line} --l2 1") == 0
-    assert "closed form: --l2 has no effect\n" in capsys.readouterr().out
+    assert (
+        "independent is not trained by gradients: --l2 has no effect\n" in capsys.readouterr().out
+    )
     assert run(files, f"{line} --learning-rate 5 --average .9 --optimizer sgd --momentum .5") == 0
     shown = capsys.readouterr().out
     said = "--optimizer, --learning-rate, --momentum and --average have no effect"
     assert said in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_baseline_is_fitted_as_it_is_told(files, tmp_path, capsys):
+    x = np.load(files / "bits.npz")["train"]
+    line = f"train --data bits.npz --out {tmp_path / 'run'} --overwrite --model "
+
+    def trained(options):
+        assert run(files, line + options) == 0
+        return pyarsimple.load(tmp_path / "run" / "model.npz")
+
+    chain = trained("markov-chain --k 2 --pseudocount 0.25 --order reverse")
+    wanted = MarkovChain(D, 2, order=orders.reverse(D)).fit(x, pseudocount=0.25)
+    np.testing.assert_array_equal(chain.log_prob(x), wanted.log_prob(x))
+    options = "bernoulli-mixture --components 3 --restarts {} --max-iterations {} --tolerance 1e-9"
+    scores = [trained(options.format(*n)).log_prob(x).mean() for n in ((0, 1), (0, 50), (9, 50))]
+    assert scores[0] < scores[1] < scores[2]
+    assert trained(options.format(9, 50)).n_components == 3
+    assert trained(options.format(9, 50)).log_prob(x).mean() == scores[2]  # of the same seed
+    assert trained(options.format(9, 50) + " --seed 1").log_prob(x).mean() != scores[2]
+    assert "bernoulli-mixture: EM on 120 rows ...\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("nade --k 2", "--k has no meaning for nade"),
+        ("markov-chain --components 2", "--components has no meaning for markov-chain"),
+        ("chow-liu --restarts 2", "--restarts has no meaning for chow-liu"),
+        ("fvsbn --pseudocount 2", "--pseudocount has no meaning for fvsbn"),
+        ("joint-table --pseudocount -1", "--pseudocount must be"),
+        ("bernoulli-mixture --tolerance -1", "--tolerance must be"),
+        ("bernoulli-mixture --dropout 0.5", "--dropout has no meaning for bernoulli-mixture"),
+        ("gaussian --standardize", "--standardize has no meaning for gaussian"),
+    ],
+)
+def test_settings_of_other_models_are_refused(files, tmp_path, capsys, options, message):
+    line = f"train --data bits.npz --out {tmp_path / 'run'} --quiet --model {options}"
+    assert run(files, line) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_epoch_is_no_epochs(files, tmp_path, capsys):
@@ -918,6 +969,7 @@ def test_train_takes_other_variables_than_bits(wine, tmp_path, capsys):
     assert model.log_prob(data["test"]).mean() > independent.log_prob(data["test"]).mean()
 
     assert run(wine, f"evaluate {out / 'model.npz'} --data wine.npz --split test") == 0
+    assert "densities, in the units of the data\n" in capsys.readouterr().out
     assert run(wine, f"sample {out / 'model.npz'} -n 7 --out {tmp_path / 'x.npy'}") == 0
     samples = np.load(tmp_path / "x.npy")
     model.conditional.check(samples, 4)
@@ -936,7 +988,8 @@ def test_train_takes_other_variables_than_bits(wine, tmp_path, capsys):
         ("--conditional categorical:3", "classes"),
         ("--standardize", "--standardize has no meaning without real variables"),
         ("--model independent --conditional gaussian", "--conditional has no meaning for indep"),
-        ("", "bits"),
+        ("", "--binarize makes bits, for other numbers say what they are, such as --conditional"),
+        ("--model markov-chain", "markov-chain is a model of bits"),
     ],
 )
 def test_wrong_variables_are_refused(wine, tmp_path, capsys, options, message):

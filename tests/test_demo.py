@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pyarsimple
-from pyarsimple import datasets, demo, evaluation
+from pyarsimple import datasets, demo, demo_uses, evaluation
 from pyarsimple.cli import main
 from pyarsimple.training import History
 
@@ -17,7 +17,10 @@ for package in ("matplotlib", "sklearn", "tqdm"):
     pytest.importorskip(package)
 
 MODELS = ("independent", "fvsbn", "nade", "made")
-PICTURES = ("samples.png", "learning_curves.png", "conditionals.png")
+USES = ("completions", "anomalies", "classes")
+PICTURES = (
+    "samples.png", "learning_curves.png", "conditionals.png", *(f"{use}.png" for use in USES),
+)  # fmt: skip
 SPLITS = ("train", "valid", "test")
 
 
@@ -153,12 +156,51 @@ def test_the_seed_decides_the_training_too(data, monkeypatch):
     assert seen[0] == seen[1] != seen[2]
 
 
+def test_uses_say_what_is_true(quick, results, data):
+    out, text = quick
+    best = min(MODELS, key=lambda name: results["models"][name]["valid"]["nll"])
+    model = pyarsimple.load(out / f"{best}.npz")
+    completions, anomalies, classes = (results["uses"][use] for use in USES)
+    assert completions["seen"] == ["upper half"] * 4 + ["left half"] * 4
+    assert model.marginal(data.test[:4], np.arange(64) < 32).exact.all()
+    assert all(size == 8 for size in completions["effective_sample_sizes"][:4])  # as many as drawn
+    log_p = model.log_prob(data.test)
+    assert anomalies["threshold"] == np.sort(log_p[:150])[7 - 1]  # k = 0.05 (150 + 1), rounded down
+    new = anomalies["alarms"]["digits, new"]
+    assert new == pytest.approx((log_p[150:] < anomalies["threshold"]).mean())
+    inverted = model.log_prob(1 - data.test[150:])
+    assert anomalies["alarms"]["inverted"] == (inverted < anomalies["threshold"]).mean() == 1
+    accuracy = classes["accuracy_by_rows_of_pixels_seen"]
+    assert list(accuracy) == ["1", "2", "4", "8"]
+    assert 0.1 < accuracy["1"] < accuracy["8"]
+    told = " ".join(text.split())
+    assert f"Alarms where log p < {anomalies['threshold']:.1f} nats: {new:.1%} of new" in told
+    assert f"{accuracy['4']:.1%} (4 of 8), {accuracy['8']:.1%} (8 of 8)." in told
+
+
+def test_the_seed_decides_the_classifier(data):
+    labelled = {name: (x[:200], y[:200]) for name, x, y in data.labelled()}
+
+    def accuracy(seed):
+        rng = np.random.SeedSequence(seed)
+        used = demo_uses.classify(labelled, (8, 8), rng, max_epochs=1)
+        return used.found["accuracy_by_rows_of_pixels_seen"]
+
+    assert accuracy(0) == accuracy(0) != accuracy(1)
+
+
 def test_each_model_has_a_bar(data, capsys):
     for recipe in demo.RECIPES:
         demo.train(recipe, data, np.random.SeedSequence(0), quick=True, progress=True)
         shown = capsys.readouterr().err
         assert recipe.title in shown
         assert "100%" in shown
+    labelled = {name: (x, y) for name, x, y in data.labelled()}
+    rng = np.random.SeedSequence(0)
+    demo_uses.classify(labelled, (8, 8), rng, max_epochs=1, progress="digits")
+    shown = capsys.readouterr().err
+    assert "digits: 100%" in shown
+    assert "10/10" in shown
 
 
 def test_a_folder_that_is_there_is_used_and_its_other_files_are_left(quick, tmp_path, monkeypatch):
@@ -197,3 +239,7 @@ def test_reaches_its_targets(tmp_path):
     assert nll["fvsbn"] < 18.2
     assert nll["nade"] < 16.6
     assert nll["made"] < 16.6
+    alarms = found["uses"]["anomalies"]["alarms"]
+    assert alarms["digits, new"] < 0.1
+    assert alarms["noise, on as often"] > 0.9
+    assert found["uses"]["classes"]["accuracy_by_rows_of_pixels_seen"]["8"] > 0.9

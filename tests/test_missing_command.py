@@ -167,6 +167,30 @@ def test_anomaly_counts_alarms(files, monkeypatch, capsys):
     )
 
 
+@pytest.mark.parametrize("options", ["", " --image-shape 3x4", " --split test --two-sided"])
+def test_anomaly_draws_a_picture(files, monkeypatch, capsys, options):
+    pytest.importorskip("matplotlib")
+    seen = []
+    draw = plots.anomalies
+    monkeypatch.setattr(plots, "anomalies", lambda *a, **k: seen.append((a, k)) or draw(*a, **k))
+    line = "anomaly model.npz --data bits.npz --false-alarm-rate 0.1 --picture p.png" + options
+    assert run(files, line, monkeypatch) == 0
+    assert "wrote a picture to p.png\n" in capsys.readouterr().out
+    assert (files / "p.png").read_bytes().startswith(b"\x89PNG")
+    ((log_p, thresholds), given) = seen[0]
+    assert list(log_p) == (["test"] if "split" in options else ["train", "valid", "test"])
+    assert np.isfinite(thresholds[1]) == ("two-sided" in options)
+    assert given["image_shape"] == ((3, 4) if "shape" in options else None)
+    assert (given["images"] is None) == ("shape" not in options)
+
+
+def test_anomaly_refuses_a_shape_that_rows_have_not(files, monkeypatch, capsys):
+    line = "anomaly model.npz --data bits.npz --picture q.png --image-shape 5x5"
+    assert run(files, line, monkeypatch) == 2
+    assert "--image-shape must have a product of 12, got 5x5" in capsys.readouterr().err
+    assert not (files / "q.png").exists()
+
+
 def test_anomaly_prints_a_table(files, monkeypatch, capsys):
     line = "anomaly model.npz --valid bits.npz --data ones.npy --false-alarm-rate 0.05"
     assert run(files, line, monkeypatch) == 0

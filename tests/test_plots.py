@@ -265,3 +265,156 @@ def test_pictures_of_real_digits_are_large_enough_to_see():
     assert width >= 2 * 6 * 8 * 4  # at least four pixels of the screen for one of a digit
     assert height > width * 10 / 12
     assert pixels[..., :3].std() > 0.1
+
+
+# Anomalies.
+
+
+def dots_of(ax):
+    """The x of the ordinary points and of those that cause an alarm."""
+    ordinary, alarms = [line.get_xdata() for line in ax.lines if line.get_marker() == "o"]
+    return sorted(ordinary), sorted(alarms)
+
+
+def test_anomalies_are_beyond_the_thresholds():
+    log_p = {"few": [-5.0, -1.0, -3.0, -2.0, -9.0], "one": [-4.0], "none": []}
+    figure = plots.anomalies(log_p, (-4.0, -1.5))
+    few, one, none = figure.axes
+    assert dots_of(few) == ([-3, -2], [-9, -5, -1])
+    assert dots_of(one) == ([-4], [])  # on the threshold: no alarm
+    assert texts_of(few) == ["few\n60% alarms", "alarm < -4.0", "alarm > -1.5"]
+    assert texts_of(one) == ["one\n0% alarms"]
+    assert texts_of(none) == ["none\n"]
+    for ax in figure.axes:
+        assert [line.get_xdata()[0] for line in ax.lines[:2]] == [-4.0, -1.5]
+        assert ax.get_xlim() == few.get_xlim()
+    assert png(figure).startswith(b"\x89PNG")
+
+
+def test_one_sided_anomalies_have_one_line_and_what_is_impossible_counts():
+    figure = plots.anomalies({"x": [-np.inf, -2.0, -1.0, 0.0]}, (-1.5, np.inf))
+    (ax,) = figure.axes
+    assert dots_of(ax) == ([-1, 0], [-2])
+    assert texts_of(ax) == ["x\n50% alarms", "alarm < -1.5"]
+    assert len(ax.lines) == 3
+    assert png(figure)
+
+
+def test_of_very_many_rows_both_ends_are_drawn():
+    values = np.random.default_rng(0).normal(size=50_000)
+    ordinary, alarms = dots_of(plots.anomalies({"x": values}, (-2.0, np.inf)).axes[0])
+    assert len(ordinary) + len(alarms) == 2000
+    assert (min(alarms), max(ordinary)) == (values.min(), values.max())
+    assert len(alarms) / 2000 == pytest.approx((values < -2).mean(), abs=0.001)
+
+
+def test_images_stand_in_the_order_of_their_likelihood(bits):
+    log_p = np.array([3.0, 1, 2, 7, 6, 5, 4])
+    figure = plots.anomalies(
+        {"a": log_p}, (2.0, np.inf), images={"a": bits}, image_shape=(3, 4), n_images=3
+    )
+    canvas = images_of(figure.axes[0])[0]
+    wanted = plots.tile(bits[[1, 6, 3]].reshape(3, 3, 4).astype(float), 3)  # ranks 0, 3, 6
+    np.testing.assert_array_equal(canvas, wanted)
+    assert dots_of(figure.axes[1]) == ([2, 3, 4, 5, 6, 7], [1])
+    few = plots.anomalies({"a": [1.0]}, (2, 9), images={"a": bits[:1]}, image_shape=(3, 4))
+    assert np.isfinite(images_of(few.axes[0])[0]).sum() == 12
+
+
+@pytest.mark.parametrize(
+    ("log_p", "options", "message"),
+    [
+        ({}, {}, "at least one set"),
+        ({"a": [np.nan]}, {}, r"log_p\['a'\] .* NaN"),
+        ({"a": [[1.0]]}, {}, r"one number a row"),
+        ({"a": [1.0]}, {"images": {"a": [[1, 0]]}}, "image_shape must be given"),
+        ({"a": [1.0]}, {"images": {"a": [[1, 0]]}, "image_shape": (2, 2)}, r"images\['a'\]"),
+        ({"a": [1.0, 2.0]}, {"images": {"a": [[1, 0]]}, "image_shape": (1, 2)}, "each of the 2"),
+    ],
+)
+def test_anomalies_say_what_is_wrong(log_p, options, message):
+    with pytest.raises(ValueError, match=message):
+        plots.anomalies(log_p, (0.0, np.inf), **options)
+
+
+# Classes.
+
+
+def test_confusion_counts_and_colours_by_share():
+    counts = {"test": [[8, 2, 0], [0, 5, 5], [0, 0, 1]], "empty": np.zeros((3, 3), int)}
+    figure = plots.confusion(counts, ["a", "b", "c"])
+    test, empty = figure.axes
+    right, wrong = (3 * [3 * [np.nan]] for _ in range(2))
+    right, wrong = np.array(right), np.array(wrong)
+    right[[0, 1, 2], [0, 1, 2]] = [0.8, 0.5, 1.0]
+    wrong[[0, 1], [1, 2]] = np.array([0.2, 0.5]) / 0.3
+    for shown, wanted in zip(images_of(test), (right, wrong), strict=True):
+        np.testing.assert_allclose(shown, wanted, rtol=1e-12)
+    written = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text()
+               for t in test.texts}  # fmt: skip
+    assert written == {(0, 0): "8", (0, 1): "2", (1, 1): "5", (1, 2): "5", (2, 2): "1"}
+    assert test.get_title() == "test\n66.7% of 21 right"
+    assert empty.get_title() == "empty\n0.0% of 0 right"
+    assert [t.get_text() for t in test.get_yticklabels()] == ["a", "b", "c"]
+    assert test.get_xlabel() == "taken for"
+    assert png(figure)
+
+
+def test_confusion_of_many_classes_is_not_crowded():
+    figure = plots.confusion({"": np.eye(200, dtype=int)}, range(200))
+    (ax,) = figure.axes
+    assert not ax.texts
+    assert len(ax.get_xticks()) < 40
+    assert max(figure.get_size_inches()) < 15
+    with pytest.raises(ValueError, match=r"counts\['a'\] must have shape \(2, 2\)"):
+        plots.confusion({"a": [[1, 2, 3]]}, ["x", "y"])
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plots.confusion({}, ["x", "y"])
+
+
+class Sure:
+    """p(y | x_seen): of the class of so many pixels on; without pixels, all alike."""
+
+    classes_ = np.array(["zero", "one", "two"])
+
+    def predict_proba(self, X, observed=None):
+        if not np.any(observed):
+            return np.full((len(X), 3), 1 / 3)
+        return np.eye(3)[(X * observed).sum(axis=1)] * 0.7 + 0.1
+
+
+def test_posteriors_show_who_is_taken_for_whom():
+    x, y = np.array([[1, 0, 0, 1], [0, 0, 0, 0]]), ["two", "zero"]
+    observed = {"half": [True, True, False, False], "whole": np.ones(4, bool)}
+    figure = plots.posteriors(Sure(), x, y, observed, (2, 2))
+    axes = np.reshape(figure.axes, (2, 4))
+    assert [ax.get_title(loc="left") for ax in axes[0]] == ["half", "", "whole", ""]
+    blue, red = plots.COLOURS[0], plots.COLOURS[1]
+    from matplotlib.colors import to_hex
+
+    def bars(row, column):
+        return [
+            (round(b.get_height(), 9), to_hex(b.get_facecolor()).upper())
+            for b in axes[row, column].patches
+        ]
+
+    grey = "#B9BFC6"
+    assert bars(0, 1) == [(0.1, grey), (0.8, red), (0.1, blue)]  # one of two pixels is seen
+    assert bars(0, 3) == [(0.1, grey), (0.1, grey), (0.8, blue)]
+    assert bars(1, 1) == [(0.8, blue), (0.1, grey), (0.1, grey)]
+    hidden = axes[0, 0].images[0].get_array()
+    assert np.allclose(hidden[1:3, 1:3].reshape(4, 3)[2:], plots._HOLE)
+    assert np.allclose(hidden[1, 1], plots._SEEN)
+    assert [t.get_text() for t in axes[1, 1].get_xticklabels()] == ["zero", "one", "two"]
+    assert png(figure)
+
+
+def test_posteriors_say_what_is_wrong():
+    x, seen = [[1, 0, 0, 1]], {"all": [True] * 4}
+    for arguments, message in (
+        ((x, ["two", "one"], seen, (2, 2)), "y must be a label for each of the 1 rows"),
+        ((x, ["two"], {}, (2, 2)), "1 images and 0 masks"),
+        ((x, ["two"], seen, (2, 3)), "x must have shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plots.posteriors(Sure(), *arguments)

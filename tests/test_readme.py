@@ -57,12 +57,36 @@ def test_links_lead_somewhere():
     assert not missing
 
 
+def test_every_page_is_linked():
+    index = README + (ROOT / "docs/derivations/README.md").read_text(encoding="utf-8")
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    assert len(pages) > 15
+    assert not [page.name for page in pages if f"{page.name})" not in index]
+
+
+COMMANDS = re.findall(r"^    pyarsimple (.*)$", README, flags=re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_commands_run_as_written_in_a_new_folder(tmp_path, monkeypatch, capsys):
+    for package in ("matplotlib", "sklearn"):
+        pytest.importorskip(package)
+    from pyarsimple import cli
+
+    monkeypatch.chdir(tmp_path)
+    for command in COMMANDS:
+        quick = ["--quick"] if command.startswith("demo") else []
+        assert cli.main([*shlex.split(command), *quick]) == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    pictures = {path.name for path in tmp_path.glob("*.png")}
+    assert pictures == {"samples.png", "completions.png", "alarms.png"}
+
+
 def test_the_commands_exist():
     from pyarsimple import cli
 
-    commands = re.findall(r"^    pyarsimple (.*)$", README, flags=re.M)
-    assert len(commands) >= 5
-    for command in commands:
+    assert len(COMMANDS) >= 5
+    for command in COMMANDS:
         name = shlex.split(command)[0]
         with contextlib.redirect_stdout(io.StringIO()) as shown:
             assert cli.main([name, "--help"]) == 0
