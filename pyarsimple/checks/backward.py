@@ -111,7 +111,8 @@ class _ByOutput:
     ) -> None:  # fmt: skip
         self.params, self.u, self.terms = params, u, terms
         self.forward, self.backward = forward, backward
-        self.columns = [int(i) for i in (range(u.shape[1]) if order is None else order)]
+        known = order is not None and len(order) == u.shape[1]  # one output a variable
+        self.columns = [int(i) for i in (order if known else range(u.shape[1]))]
 
     def cause(self, unknown: Cause, report: GradientReport) -> Cause:
         """A better one, if the columns tell it; else the one that was given."""

@@ -85,7 +85,8 @@ def check_model(
     model : model
         Anything with ``n_dims`` and some of ``params``, ``nll_and_grads``, ``forward`` and
         ``backward``, ``conditionals``, ``log_conditionals``, ``log_prob``, ``sample``, ``start``,
-        ``order``, ``values``. Its parameters are as before afterwards.
+        ``order``, ``values``. Its parameters are as before afterwards. Of our models the kinds of
+        variables are known; see `at_context` for those that take a context.
     x : array_like, shape (N, D), optional
         Rows for the gradients; drawn at random unless given.
     title : str, optional
@@ -103,9 +104,7 @@ def check_model(
     checks: dict[str, Callable[[], Report]] = {
         "gradients": lambda: check_gradients(model, point, x=rows),
         "backward": lambda: check_backward(model, params=point, x=rows),
-        "autoregressive": lambda: check_autoregressive(
-            model, values=getattr(model, "values", "bits")
-        ),
+        "autoregressive": lambda: check_autoregressive(model),
         "normalized": lambda: check_normalized(model),
         "sampler": lambda: check_sampler(model),
         "consistent": lambda: check_consistent(model, x=rows),

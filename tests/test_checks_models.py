@@ -1,0 +1,238 @@
+"""The checks on our models of every kind of variable: all pass, and each planted bug is named."""
+
+import numpy as np
+import pytest
+
+import pyarsimple as pa
+from pyarsimple import checks
+from pyarsimple.checks.points import as_points
+from pyarsimple.conditionals import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    GaussianMixture,
+    Mixed,
+    Standardized,
+)
+from pyarsimple.transforms import Standardize
+
+D, ORDER = 4, [2, 0, 3, 1]
+MIXED = Mixed([Bernoulli(), Categorical(3), Gaussian(), GaussianMixture(2)])
+CONDITIONALS = {
+    "classes": Categorical(3),
+    "sizes": Categorical([2, 3, 2, 4]),
+    "reals": Gaussian(),
+    "mixture": GaussianMixture(2),
+    "mixed": MIXED,
+    "units": Standardized(MIXED, Standardize([0, 0, 1000.0, -3], [1, 1, 50.0, 1e-3])),
+}
+MODELS = {
+    "fvsbn": lambda **kw: pa.FVSBN(D, order=ORDER, rng=0, **kw),
+    "nade": lambda **kw: pa.NADE(D, 5, order=ORDER, rng=0, **kw),
+    "made": lambda **kw: pa.MADE(D, (9,), hidden="tanh", order=ORDER, rng=0, **kw),
+}
+
+
+@pytest.mark.parametrize("kind", CONDITIONALS)
+@pytest.mark.parametrize("name", MODELS)
+def test_our_models_pass(name, kind):
+    model = MODELS[name](conditional=CONDITIONALS[kind])
+    report = checks.check_model(model)
+    assert report, report
+    assert len(report.reports) == 6
+    warnings = [w for part in report.reports.values() for w in part.warnings]
+    assert not warnings  # nothing was left untested
+    matrix = report.reports["autoregressive"].matrix
+    np.testing.assert_array_equal(matrix, model.dependencies())
+    assert max(map(len, str(report).splitlines())) <= 80
+    items = {item.name: item.verdict for item in report.reports["consistent"].items}
+    assert items.pop("conditionals = exp(log_conditionals)") == "skipped"
+    assert set(items.values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("context", "y"), [(2, [0.5, -2.0]), (Categorical(3), 1)], ids=["numbers", "class"]
+)
+@pytest.mark.parametrize("conditional", [None, CONDITIONALS["mixed"]], ids=["bits", "mixed"])
+def test_a_model_with_a_context_is_checked_at_one(conditional, context, y):
+    model = MODELS["nade"](conditional=conditional, context=context)
+    with pytest.raises(ValueError, match="context is missing"):
+        checks.check_model(model)
+    report = checks.check_model(checks.at_context(model, y))
+    assert report, report
+    assert len(report.reports) == 6
+
+
+# Planted bugs: a conditional, a sampler, an order, a backward pass.
+
+
+class NoOneHot(Categorical):
+    def d_outputs(self, outputs, x, scale):
+        p = np.exp(outputs.reshape(len(x), D, -1))
+        return scale * (p / p.sum(axis=2, keepdims=True)).reshape(len(x), -1)
+
+
+class PlainShares(GaussianMixture):
+    def d_outputs(self, outputs, x, scale):
+        result = super().d_outputs(outputs, x, scale)
+        _, d_mean, _ = self._parts(result)
+        d_mean *= self.scale(self._parts(outputs)[2])  # the "heuristic" of the paper's code
+        return result
+
+
+class Unnormalised(Categorical):
+    def log_p(self, outputs, x):
+        return super().log_p(outputs, x) + 0.01
+
+
+class TooWide(Gaussian):
+    def log_p(self, outputs, x):
+        return super().log_p(outputs, x) - 0.001
+
+
+class Mode(Categorical):
+    def sample(self, outputs, uniforms):
+        return super().sample(outputs, uniforms**2)
+
+
+class Wide(Gaussian):
+    def sample(self, outputs, uniforms):
+        of = self.decode(outputs)
+        x = super().sample(outputs, uniforms)
+        return x + 0.2 * (x - of["mean"])
+
+
+CHECKS = {
+    "gradients": lambda model: checks.check_gradients(model, x=rows(model)),
+    "backward": lambda model: checks.check_backward(model, x=rows(model)),
+    "autoregressive": checks.check_autoregressive,
+    "normalized": checks.check_normalized,
+    "sampler": checks.check_sampler,
+}
+
+
+def rows(model):
+    return model.sample(25, rng=1)
+
+
+BUGS = {
+    "no-one-hot": (NoOneHot(3), "gradients", "unknown"),
+    "plain-shares": (PlainShares(2), "gradients", "unknown"),
+    "unnormalised": (Unnormalised(3), "normalized", "not-normalized"),
+    "too-wide": (TooWide(), "normalized", "conditional"),
+    "mode": (Mode(3), "sampler", "sampler"),
+    "wide": (Wide(), "sampler", "sampler"),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("name", ["fvsbn", "nade"])
+def test_a_wrong_conditional_is_found(name, bug):
+    conditional, check, kind = BUGS[bug]
+    model = MODELS[name](conditional=conditional)
+    report = CHECKS[check](model)
+    assert not report
+    assert kind in report.kinds
+    assert CHECKS["autoregressive"](model)
+
+
+@pytest.mark.parametrize("kind", CONDITIONALS)
+def test_a_backward_pass_that_forgets_an_array_is_found(kind):
+    class Forgetful(pa.NADE):
+        def _backward(self, d_outputs, cache):
+            return super()._backward(d_outputs, cache) | {"c": np.zeros(5)}
+
+    model = Forgetful(D, 5, order=ORDER, conditional=CONDITIONALS[kind], rng=0)
+    for check in ("gradients", "backward"):
+        report = CHECKS[check](model)
+        assert report.kinds == ["forgotten"]
+        assert report.causes[0].array == "c"
+
+
+@pytest.mark.parametrize("kind", CONDITIONALS)
+def test_a_leak_among_several_outputs_is_found(kind):
+    class Leaky(pa.FVSBN):
+        def _forward(self, x, draw=None):
+            outputs, cache = super()._forward(x, draw)
+            outputs = outputs.copy()
+            last = self.conditional.columns(D).outputs[2] - 1  # the last output of variable 1
+            outputs[:, last] += x[:, -1]  # of which variable 3 comes before, and nothing after
+            outputs[:, 0] += x[:, 0]  # variable 0 sees itself
+            return outputs, cache
+
+    model = Leaky(D, order=ORDER, conditional=CONDITIONALS[kind], rng=0)
+    report = checks.check_autoregressive(model)
+    assert [(leak.i, leak.j) for leak in report.leaks] == [(0, (0,))]
+    assert report.kinds == ["sees-itself"]
+
+
+def test_an_order_that_is_not_the_models_is_named():
+    model = MODELS["nade"](conditional=CONDITIONALS["mixed"])
+    report = checks.check_autoregressive(model, order=np.argsort(ORDER))
+    assert report.kinds == ["wrong-order"]
+
+
+def test_a_state_that_is_late_is_found_among_several_outputs():
+    model = MODELS["nade"](conditional=CONDITIONALS["mixed"])
+
+    class Late:
+        def __init__(self, n):
+            self.state, self.x_i = model.start(n), None
+
+        def outputs(self):
+            return self.state.outputs() if self.x_i is None else 1.01 * self.state.outputs()
+
+        def advance(self, x_i):
+            self.x_i = x_i
+            self.state.advance(x_i)
+
+    assert checks.check_consistent(model)
+    report = checks.check_consistent(model, start=Late)
+    assert report.kinds == ["sequential"]
+
+
+# The values of plain functions.
+
+
+def test_values_of_several_kinds():
+    points = as_points(["bits", 3, "reals", 5], 4)
+    np.testing.assert_array_equal(points.counts, [2, 3, 0, 5])
+    assert points.n_configurations is None
+    rng = np.random.default_rng(0)
+    x = points.draw(rng, 500)
+    assert points.contains(x)
+    assert not points.contains(x + np.array([0, 0.5, 0, 0]))
+    y = points.change(rng, x)
+    assert points.contains(y)
+    assert (x != y).all()
+    assert len(np.unique(x[:, 2])) == 500
+
+
+def test_plain_functions_of_bits_and_reals():
+    def log_conditionals(x):  # a bit, and a real number about 3 or -3
+        first = np.log(np.where(x[:, 0] == 1, 0.3, 0.7))
+        z = (x[:, 1] - np.where(x[:, 0] == 1, 3, -3)) / 0.5
+        return np.stack([first, -(z**2) / 2 - np.log(0.5 * np.sqrt(2 * np.pi))], axis=1)
+
+    def sample(n, rng, scale=0.5):
+        bit = rng.random(n) < 0.3
+        return np.stack([bit, rng.normal(np.where(bit, 3, -3), scale)], axis=1)
+
+    values = ["bits", "reals"]
+    given = {"log_conditionals": log_conditionals, "values": values}
+    for report in (
+        checks.check_normalized(None, 2, **given),
+        checks.check_sampler(None, 2, sample=sample, **given),
+        checks.check_autoregressive(log_conditionals, 2, values=values, own=True),
+    ):
+        assert report, report
+    wide = checks.check_sampler(None, 2, sample=lambda n, rng: sample(n, rng, 0.6), **given)
+    assert wide.kinds == ["sampler"]
+    large = {**given, "log_conditionals": lambda x: log_conditionals(x) + np.array([0, 1e-5])}
+    assert checks.check_normalized(None, 2, **large).kinds == ["conditional"]
+
+
+@pytest.mark.parametrize("values", ["words", [2, "words"], [2, 0], [2, -1], [2, 3, 4], 0, 1.5])
+def test_values_that_are_none(values):
+    with pytest.raises(ValueError, match="values must be 'bits'"):
+        as_points(values, 2)
