@@ -107,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
         return _raised(error, args.model)
     try:
         _write(report, args)
+    except BrokenPipeError:  # as when piped into head: the command line knows what to do
+        raise
     except OSError as error:
         return _refuse(str(error))
     if not report.reports:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -107,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
     }.get(args.action, _list)  # fmt: skip
     try:
         return action(args)
+    except BrokenPipeError:  # as when piped into head: the command line knows what to do
+        raise
     except (UsageError, progress.ProgressError, OSError) as error:
         if getattr(args, "json", False):  # Gradescope wants a file whatever happens
             print(json.dumps({"score": 0, "output": f"error: {error}"}, indent=2))
@@ -117,7 +120,9 @@ def run(args: argparse.Namespace) -> int:
 def _exercise(name: str) -> Exercise:
     key = name.removesuffix(".py").replace("_", "-")
     if key not in ladder():
-        raise UsageError(f"no exercise {name!r}; the list: pyarsimple exercises")
+        near = difflib.get_close_matches(key.lower(), ladder(), n=1)
+        meant = f"; did you mean {near[0]}?" if near else "; the list: pyarsimple exercises"
+        raise UsageError(f"no exercise {name!r}{meant}")
     return ladder()[key]
 
 
