@@ -20,6 +20,7 @@ from pyarsimple.exercises import (
     bernoulli_loss,
     chain_rule,
     fvsbn,
+    grader,
     ladder,
     made_backward,
     made_masks,
@@ -115,6 +116,7 @@ def test_wrong_answers_are_told_why(path):
     assert result.score < 10
     assert cause_in(path) in said(result), str(result)
     assert max(map(len, str(result).splitlines())) <= 80
+    assert not re.search(r"\?\.$", str(result), re.MULTILINE)
     failed = [s for s in result.stages if s.status == "WRONG"]
     assert all(s.example or s.cause for s in failed), "a failure shows an example or a cause"
 
@@ -622,3 +624,17 @@ def test_a_causality_check_with_few_rows_fails_for_every_student(name):
 def test_a_causality_check_with_a_thousand_rows_passes_for_every_student():
     for student in range(20):
         assert grade(ANSWERS / "causality-check" / "right_blocks.py", student).state == "done"
+
+
+def test_a_cause_that_is_a_question_ends_as_one():
+    result = in_exercise("order-mixture", "def mixture_over_orders(log_p): return log_p[7]")
+    assert re.search(r"over\s+variables\?$", str(result), re.MULTILINE)
+
+
+def test_the_page_for_teachers_knows_every_word_of_a_stage_and_every_kind_of_answer():
+    page = (ANSWERS.parents[1] / "docs" / "exercises.md").read_text()
+    for word in (grader.RIGHT, grader.WRONG, grader.COSTLY, grader.NOT_DONE, grader.SKIPPED):
+        assert f"| `{word}` |" in page
+    kinds = {path.name.split("_")[0] for path in ANSWERS.glob("*/*.py")}
+    assert kinds == {"right", "wrong", "slow"}
+    assert all(f"| `{kind}_*.py` |" in page for kind in kinds)
