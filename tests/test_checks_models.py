@@ -14,6 +14,7 @@ from pyarsimple.conditionals import (
     Mixed,
     Standardized,
 )
+from pyarsimple.mixtures import OrderMixture
 from pyarsimple.transforms import Standardize
 
 D, ORDER = 4, [2, 0, 3, 1]
@@ -236,3 +237,65 @@ def test_plain_functions_of_bits_and_reals():
 def test_values_that_are_none(values):
     with pytest.raises(ValueError, match="values must be 'bits'"):
         as_points(values, 2)
+
+
+# What cannot be checked is said.
+
+
+def test_a_model_in_single_precision_is_refused_with_the_remedy():
+    model = MODELS["nade"](dtype="float32")
+    before = {k: p.copy() for k, p in model.params.items()}
+    point = checks.generic_params(model.params)
+    for check in (
+        lambda: checks.check_model(model),
+        lambda: checks.check_gradients(model, point, x=np.eye(D)),
+        lambda: checks.check_backward(model, params=point, x=np.eye(D)),
+    ):
+        with pytest.raises(TypeError, match=r"must be float64, got float32.*dtype='float64'"):
+            check()
+    for k, p in before.items():
+        np.testing.assert_array_equal(model.params[k], p)
+
+
+@pytest.mark.parametrize("single", ["loss", "gradients"])
+def test_single_precision_is_named_alone(single):
+    def loss_and_grads(p):
+        loss = np.sum(np.sin(p["t"])) + np.sum(p["u"] ** 2)
+        grads = {"t": -np.cos(p["t"]), "u": 2 * p["u"]}  # a sign is wrong, too
+        if single == "gradients":
+            return loss, {k: g.astype(np.float32) for k, g in grads.items()}
+        return loss.astype(np.float32), grads
+
+    rng = np.random.default_rng(0)
+    point = {"t": rng.normal(size=4), "u": rng.normal(size=(3, 2))}
+    report = checks.check_gradients(loss_and_grads, point)
+    assert not report
+    assert report.kinds == ["float32"]
+    named = {"loss": "the loss is float32", "gradients": "the gradient of t, u is float32"}
+    assert report.causes[0].text.startswith(named[single])
+
+
+def test_a_sampler_that_cannot_be_checked_is_skipped():
+    parts = [pa.NADE(D, 5, order=o, conditional=Gaussian(), rng=0) for o in (ORDER, range(D))]
+    report = checks.check_model(OrderMixture(parts))
+    assert report
+    assert report.skipped["sampler"].startswith("too many configurations")
+    few = OrderMixture([pa.NADE(D, 5, order=o, rng=0) for o in (ORDER, range(D))])
+    assert "sampler" in checks.check_model(few).reports
+
+    class Large:
+        n_dims = 20
+        sample = staticmethod(lambda n, rng: rng.integers(2, size=(n, 20)))
+        log_prob = staticmethod(lambda x: np.full(len(x), -20 * np.log(2)))
+
+    report = checks.check_model(Large())
+    assert "sampler" in report.skipped
+
+
+def test_a_variable_of_one_class_is_no_cut_path():
+    model = pa.NADE(3, 5, conditional=Categorical([1, 3, 2]), rng=0)
+    report = checks.check_autoregressive(model)
+    assert report, report
+    assert report.warnings == ["x of 0 has one value only: what depends on it cannot be seen"]
+    deaf = lambda x: np.zeros((len(x), 3))  # noqa: E731
+    assert checks.check_autoregressive(deaf, 3, values=[1, 3, 2]).cuts == [(2, 1)]

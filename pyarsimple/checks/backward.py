@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pyarsimple.checks.causes import GUESSED, Evidence, Found
 from pyarsimple.checks.gradients import GradientReport, check_gradients, check_params
+from pyarsimple.checks.misbehaviour import DECISIVE
 from pyarsimple.checks.report import Cause
 
 Array = npt.NDArray[Any]
@@ -89,12 +90,13 @@ def check_backward(
 
     hints = {"x": x, "upstream": u, "terms": terms} | options
     report = BackwardReport(**vars(check_gradients(loss_and_grads, params, rng=random, **hints)))
-    found = _linearity(forward, backward, params, u)
+    blocked = any(kind in DECISIVE for kind in report.kinds)
+    found = [] if blocked else _linearity(forward, backward, params, u)
     if any(cause.kind == "upstream" for cause in found):
         report.causes = found
     elif found:
         report.causes = found + [cause for cause in report.causes if cause.kind != "unknown"]
-    elif u.ndim > 1 and u.shape[1] > 1:
+    elif u.ndim > 1 and u.shape[1] > 1 and not blocked:
         code = _ByOutput(forward, backward, params, u, terms, hints.get("order"))
         report.causes = code.better(report, [s.text for s in options.get("suspects", ())])
     return report

@@ -249,9 +249,11 @@ def check_autoregressive(
     given = orders.check_order(order, D)
     allowed = orders.precedes(given) | (np.eye(D, dtype=bool) if own else False)
     wanted = allowed if dependencies is None else _square(dependencies, D)
+    points = as_points(values, D)
+    constant = np.flatnonzero(points.counts == 1).tolist()
+    wanted = wanted & (points.counts != 1)
     random = np.random.default_rng(rng)
     watch = _Watcher(conditionals, D, tolerance)
-    points = as_points(values, D)
     x = points.draw(random, check_size(n_points, "n_points"))
     base = watch(x)
     if trouble := _unsteady(watch, x, base):
@@ -269,6 +271,10 @@ def check_autoregressive(
         allow_cuts,
     )  # fmt: skip
     _explain(report, base, columns)
+    if constant:
+        report.warnings.append(
+            f"x of {some(constant)} has one value only: what depends on it cannot be seen"
+        )
     return report
 
 

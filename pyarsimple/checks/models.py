@@ -108,6 +108,17 @@ def outputs_of(model: Any) -> Callable[[Array], Array]:
     )
 
 
+def check_live(model: Any) -> None:
+    """Refuse a model whose own arrays cannot hold the parameters of a check."""
+    for name, p in model.params.items():
+        if np.asarray(p).dtype != np.float64:
+            raise TypeError(
+                f"model.params[{name!r}] must be float64, got {np.asarray(p).dtype}: differences "
+                "lose half of the digits, and float32 has seven; make the model in float64 for "
+                "the check (of ours: dtype='float64')"
+            )
+
+
 @contextmanager
 def parameters(model: Any, params: Params) -> Iterator[None]:
     """Let a model have other parameters for the body of a ``with`` statement.
@@ -177,6 +188,7 @@ def _common(
     """Arguments of a gradient check that can be read from any model."""
     if x is None:
         raise TypeError("x is missing: to check a model, give rows of data as x=, shape (N, D)")
+    check_live(model)
     point = {k: np.array(p) for k, p in (model.params if params is None else params).items()}
     order, c = getattr(model, "order", None), _conditional(model)
     read = np.asarray(x) if c is None else c.features(np.asarray(x, np.float64))

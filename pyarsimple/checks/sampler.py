@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
 
+#: So many configurations are counted one by one.
+MOST_COUNTED = 2**12
+
 #: Cells of a chi-square test are pooled until each is expected to hold so many.
 FEWEST = 5.0
 
@@ -142,7 +145,7 @@ def check_sampler(
     values: Values = None,
     n: int = 20_000,
     alpha: float = 1e-6,
-    max_configurations: int = 2**12,
+    max_configurations: int = MOST_COUNTED,
     rng: Any = 0,
 ) -> SamplerReport:
     """Compare samples with the probabilities that the same model claims, by chi-square tests.
@@ -201,6 +204,12 @@ def check_sampler(
         level = alpha / len(report.fits)
         report.distance = float(np.sqrt(detectable(worst.dof, level, 0.99) / n))
     return report
+
+
+def countable(model: Any) -> bool:
+    """Whether `check_sampler` can check a model: by counting, or by its log_conditionals."""
+    s = as_subject(model, None, None, None)
+    return s.log_conditionals is not None or (s.configurations or np.inf) <= MOST_COUNTED
 
 
 def _draw(s: Subject, report: SamplerReport, n: int, rng: np.random.Generator) -> Array | None:

@@ -13,9 +13,9 @@ from pyarsimple.checks.backward import check_backward
 from pyarsimple.checks.causality import check_autoregressive
 from pyarsimple.checks.densities import check_consistent, check_normalized
 from pyarsimple.checks.gradients import check_gradients, generic_params
-from pyarsimple.checks.models import parameters
+from pyarsimple.checks.models import check_live, parameters
 from pyarsimple.checks.report import Report
-from pyarsimple.checks.sampler import check_sampler
+from pyarsimple.checks.sampler import check_sampler, countable
 from pyarsimple.checks.subject import as_subject
 from pyarsimple.reports import to_json
 
@@ -98,6 +98,8 @@ def check_model(
     -------
     ModelReport
     """
+    if hasattr(model, "params"):
+        check_live(model)
     seeds = np.random.default_rng(rng)
     rows = as_subject(model, None, None, None).draw(seeds, 25) if x is None else np.asarray(x)
     point = generic_params(model.params, rng=seeds) if hasattr(model, "params") else {}
@@ -114,6 +116,8 @@ def check_model(
         missing = [group for group in NEEDS[name] if not any(hasattr(model, m) for m in group)]
         if missing:
             report.skipped[name] = f"there is no {' or '.join(missing[0])}"
+        elif name == "sampler" and not countable(model):
+            report.skipped[name] = "too many configurations to count, and no log_conditionals"
         elif name in ("gradients", "backward") or not point:
             report.reports[name] = check()
         else:
