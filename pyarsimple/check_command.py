@@ -40,6 +40,8 @@ and any of the following; what it has is checked, the rest is skipped:
   start(n)               the sequential view: outputs(), advance(x_i)
   order                  order[k] is the variable in position k
   masks()                dict of boolean arrays: where a parameter is free
+  dependencies()         (D, D) booleans: who is to depend on whom, if not
+                         every variable on all before it
   values                 "bits" (the default), a number of classes, "reals",
                          or a list of these, one for each variable
 

@@ -279,7 +279,8 @@ def test_a_sampler_that_cannot_be_checked_is_skipped():
     parts = [pa.NADE(D, 5, order=o, conditional=Gaussian(), rng=0) for o in (ORDER, range(D))]
     report = checks.check_model(OrderMixture(parts))
     assert report
-    assert report.skipped["sampler"].startswith("too many configurations")
+    for check in ("normalized", "sampler"):
+        assert report.skipped[check].startswith("too many configurations")
     few = OrderMixture([pa.NADE(D, 5, order=o, rng=0) for o in (ORDER, range(D))])
     assert "sampler" in checks.check_model(few).reports
 
@@ -289,7 +290,32 @@ def test_a_sampler_that_cannot_be_checked_is_skipped():
         log_prob = staticmethod(lambda x: np.full(len(x), -20 * np.log(2)))
 
     report = checks.check_model(Large())
-    assert "sampler" in report.skipped
+    assert {"normalized", "sampler"} <= set(report.skipped)
+    assert list(report.reports) == ["consistent"]
+
+
+class LogsOnly:
+    """Three classes, a bit and a real number, of which only log p(x_i | x_<i) can be asked."""
+
+    n_dims, values = 3, [3, 2, "reals"]
+
+    def __init__(self, leak=0.0):
+        self.leak = leak
+
+    def log_conditionals(self, x):
+        z = (x[:, 1] * 2 - 1) * (x[:, 0] + 0.5 + self.leak * x[:, 2])
+        t = x[:, 2] - x[:, 0] - 2 * x[:, 1]
+        return np.stack(
+            [np.full(len(x), -np.log(3)), -np.logaddexp(0, -z), -(t**2 + np.log(2 * np.pi)) / 2], 1
+        )
+
+
+def test_a_model_that_has_logs_only():
+    report = checks.check_model(LogsOnly())
+    assert report, report
+    assert set(report.reports) == {"autoregressive", "normalized", "consistent"}
+    leaky = checks.check_autoregressive(LogsOnly(0.1))
+    assert [(leak.i, leak.j) for leak in leaky.leaks] == [(1, (2,))]
 
 
 def test_a_variable_of_one_class_is_no_cut_path():

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pyarsimple import orders
 from pyarsimple._validation import check_size
-from pyarsimple.checks.models import outputs_of, values_of
+from pyarsimple.checks.models import has_outputs, outputs_of, values_of
 from pyarsimple.checks.points import Points, Values, as_points
 from pyarsimple.checks.report import Cause, Report, some
 
@@ -208,7 +208,8 @@ def check_autoregressive(
     conditionals : callable or model
         ``conditionals(x) -> (N, D)`` or ``(N, D, K)``: for each row of x what is said of each
         variable given those before it: probabilities, logits, parameters of a mixture. Logits show
-        more than probabilities, which saturate. Of a model its outputs are used.
+        more than probabilities, which saturate. Of a model its outputs are used, or if it has none
+        its log_conditionals.
     D : int
         The number of variables; of a model its own.
     order : array_like of int, shape (D,), optional
@@ -240,7 +241,10 @@ def check_autoregressive(
         D = model.n_dims if D is None else D
         order = getattr(model, "order", None) if order is None else order
         values = values_of(model) if values is None else values
-        conditionals = outputs_of(model)
+        if hasattr(model, "log_conditionals") and not has_outputs(model):
+            own, conditionals = True, model.log_conditionals
+        else:
+            conditionals = outputs_of(model)
         if dependencies is None and hasattr(model, "dependencies"):
             dependencies = model.dependencies()
     if D is None:

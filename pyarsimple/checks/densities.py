@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
 
+#: So many configurations are enumerated.
+MOST_SUMMED = 2**14
+
 #: Rows that are scored in one call, when all of them are enumerated.
 BATCH = 4096
 
@@ -49,7 +52,7 @@ def check_normalized(
     outputs: Function | None = None,
     order: npt.ArrayLike | None = None,
     values: Values = None,
-    max_configurations: int = 2**14,
+    max_configurations: int = MOST_SUMMED,
     n_contexts: int = 16,
     tolerance: float = 1e-9,
     rng: Any = 0,
@@ -92,7 +95,12 @@ def check_normalized(
     s.need("check_normalized", "log_prob", "log_conditionals")
     random = np.random.default_rng(rng)
     report = NormalizedReport([])
-    few = s.configurations is not None and s.configurations <= max_configurations
+    few = (s.configurations or np.inf) <= max_configurations
+    if not few and s.log_conditionals is None and s.outputs is None:
+        raise TypeError(
+            "check_normalized needs log_conditionals(x) -> (N, D), for there are too many "
+            "configurations to sum the probabilities of all"
+        )
     if few:
         _enumerate(s, report, tolerance)
     if s.log_conditionals is not None:

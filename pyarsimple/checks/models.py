@@ -80,6 +80,11 @@ def _columns(model: Any) -> Columns | None:
     return None if c is None or isinstance(c, Bernoulli) else c.columns(model.n_dims)
 
 
+def has_outputs(model: Any) -> bool:
+    """Whether a model says something of a variable that is not about the value it has."""
+    return hasattr(model, "forward") or hasattr(model, "conditionals")
+
+
 def outputs_of(model: Any) -> Callable[[Array], Array]:
     """What a model says of each variable, (N, D) or (N, D, K): its outputs, else probabilities.
 
@@ -103,8 +108,8 @@ def outputs_of(model: Any) -> Callable[[Array], Array]:
         function: Callable[[Array], Array] = model.conditionals
         return function
     raise TypeError(
-        f"{type(model).__name__} has neither forward(x) nor conditionals(x): pass a function "
-        "conditionals(x) -> (N, D)"
+        f"{type(model).__name__} has none of forward(x), conditionals(x) and log_conditionals(x): "
+        "pass a function conditionals(x) -> (N, D)"
     )
 
 

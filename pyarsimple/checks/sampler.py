@@ -189,7 +189,7 @@ def check_sampler(
     x = _draw(s, report, n, random)
     if x is None:
         return report
-    few = s.configurations is not None and s.configurations <= max_configurations
+    few = (s.configurations or np.inf) <= max_configurations
     if few:
         _count(s, report, x)
     elif s.log_conditionals is not None:
@@ -204,12 +204,6 @@ def check_sampler(
         level = alpha / len(report.fits)
         report.distance = float(np.sqrt(detectable(worst.dof, level, 0.99) / n))
     return report
-
-
-def countable(model: Any) -> bool:
-    """Whether `check_sampler` can check a model: by counting, or by its log_conditionals."""
-    s = as_subject(model, None, None, None)
-    return s.log_conditionals is not None or (s.configurations or np.inf) <= MOST_COUNTED
 
 
 def _draw(s: Subject, report: SamplerReport, n: int, rng: np.random.Generator) -> Array | None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pyarsimple import orders
 from pyarsimple._validation import check_size
-from pyarsimple.checks.models import has_bits, outputs_of, values_of
+from pyarsimple.checks.models import has_bits, has_outputs, outputs_of, values_of
 from pyarsimple.checks.points import Points, as_points
 
 Array = npt.NDArray[Any]
@@ -78,7 +78,7 @@ def _from_model(model: Any, name: str) -> Any:
     if name == "sample":
         return None if not hasattr(model, "sample") else lambda n, rng: model.sample(n, rng=rng)
     if name == "outputs":
-        return outputs_of(model) if _any(model, "forward", "conditionals") else None
+        return outputs_of(model) if has_outputs(model) else None
     if name == "conditionals" and not has_bits(model):
         return None
     if name == "loss":
@@ -86,10 +86,6 @@ def _from_model(model: Any, name: str) -> Any:
             return lambda x: model.nll_and_grads(x)[0]
         return None
     return getattr(model, name, None)
-
-
-def _any(model: Any, *names: str) -> bool:
-    return any(hasattr(model, name) for name in names)
 
 
 def call(function: Function, x: Array, shape: tuple[int, ...], name: str) -> Array:

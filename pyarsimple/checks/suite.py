@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from pyarsimple.checks.backward import check_backward
 from pyarsimple.checks.causality import check_autoregressive
-from pyarsimple.checks.densities import check_consistent, check_normalized
+from pyarsimple.checks.densities import MOST_SUMMED, check_consistent, check_normalized
 from pyarsimple.checks.gradients import check_gradients, generic_params
 from pyarsimple.checks.models import check_live, parameters
 from pyarsimple.checks.report import Report
-from pyarsimple.checks.sampler import check_sampler, countable
+from pyarsimple.checks.sampler import MOST_COUNTED, check_sampler
 from pyarsimple.checks.subject import as_subject
 from pyarsimple.reports import to_json
 
@@ -23,7 +23,7 @@ from pyarsimple.reports import to_json
 NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "gradients": (("nll_and_grads",), ("params",)),
     "backward": (("forward",), ("backward",), ("params",)),
-    "autoregressive": (("forward", "conditionals"),),
+    "autoregressive": (("forward", "conditionals", "log_conditionals"),),
     "normalized": (("log_prob", "log_conditionals"),),
     "sampler": (("sample",), ("log_prob", "log_conditionals")),
     "consistent": (("log_prob", "log_conditionals", "forward", "conditionals"),),
@@ -111,12 +111,17 @@ def check_model(
         "sampler": lambda: check_sampler(model),
         "consistent": lambda: check_consistent(model, x=rows),
     }
+    s = as_subject(model, None, None, None)
+    most = {"normalized": MOST_SUMMED, "sampler": MOST_COUNTED}
+    too_many = [name for name in most if (s.configurations or np.inf) > most[name]]
+    if s.log_conditionals is not None:
+        too_many = []
     report = ModelReport(title or type(model).__name__)
     for name, check in checks.items():
         missing = [group for group in NEEDS[name] if not any(hasattr(model, m) for m in group)]
         if missing:
             report.skipped[name] = f"there is no {' or '.join(missing[0])}"
-        elif name == "sampler" and not countable(model):
+        elif name in too_many:
             report.skipped[name] = "too many configurations to count, and no log_conditionals"
         elif name in ("gradients", "backward") or not point:
             report.reports[name] = check()
