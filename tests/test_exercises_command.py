@@ -296,6 +296,14 @@ def test_help(exercises):
     assert "no sandbox" in re.sub(r"\s+", " ", out)
 
 
+@pytest.mark.parametrize("action", ["list", "start", "grade", "hint", "solution"])
+def test_help_of_an_action(exercises, action):
+    status, out, _ = exercises(action, "--help")  # which looks at the width, too
+    assert status == 0
+    assert re.search(r"\n\n[A-Z].*\.\n\n", out), "a sentence says what it does"
+    assert not re.search(r"^  (NAME|FILE)$", out, re.MULTILINE), "each argument is explained"
+
+
 # The page for teachers.
 
 
