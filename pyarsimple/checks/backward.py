@@ -151,7 +151,9 @@ class _ByOutput:
         bad = (np.abs(given - right) > near).any(axis=0)
         places = np.flatnonzero(bad)
         first = int(np.argmax(depends))
-        return self._said(bad, zero, depends, first, places) or self._slope(e.name, index[:12], right)
+        return self._said(bad, zero, depends, first, places) or self._slope(
+            e.name, index[:12], right
+        )
 
     def _said(
         self, bad: Array, zero: Array, depends: Array, first: int, places: Array
