@@ -40,7 +40,10 @@ and any of the following; what it has is checked, the rest is skipped:
   start(n)               the sequential view: outputs(), advance(x_i)
   order                  order[k] is the variable in position k
   masks()                dict of boolean arrays: where a parameter is free
-  values                 "bits" (the default), a number of classes, or "reals"
+  dependencies()         (D, D) booleans: who is to depend on whom, if not
+                         every variable on all before it
+  values                 "bits" (the default), a number of classes, "reals",
+                         or a list of these, one for each variable
 
 FILE.py:NAME chooses a class where the file has several.
 
@@ -74,6 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="variables of a model of ours (default: 7)")  # fmt: skip
     parser.add_argument("--hidden", type=_positive, default=11, metavar="H",
                         help="hidden units of a model of ours (default: 11)")  # fmt: skip
+    parser.add_argument("--conditional", default="bernoulli", metavar="WORDS",
+                        help="kind of the variables of a model of ours: bernoulli (the default), "
+                             "categorical:K, gaussian, mixture:K, or one for each, such as "
+                             "3*bernoulli,gaussian")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="write the reports as JSON; - is the screen")
     parser.add_argument("--plots", metavar="DIR", help="write a picture of each report to a folder")
@@ -93,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.seed < 0:
             raise UsageError(f"--seed must be at least 0, got {args.seed}")
-        model = make_model(args.model, args.dims, args.hidden, args.seed)
+        model = make_model(args.model, args.dims, args.hidden, args.seed, args.conditional)
         if getattr(model, "n_dims", None) is None:
             raise UsageError(
                 f"{args.model}: class {type(model).__name__} has no n_dims, the number of "
@@ -106,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
         return _raised(error, args.model)
     try:
         _write(report, args)
+    except BrokenPipeError:  # as when piped into head: the command line knows what to do
+        raise
     except OSError as error:
         return _refuse(str(error))
     if not report.reports:
@@ -141,21 +150,36 @@ def _write(report: Any, args: argparse.Namespace) -> None:
             write_figure(folder / f"{name}.png", part.plot())
 
 
-def make_model(name: str, n_dims: int, n_hidden: int, seed: int) -> Any:
+def make_model(name: str, n_dims: int, n_hidden: int, seed: int, words: str = "bernoulli") -> Any:
     """A model of ours by its name, with an order that is not its own inverse, or the user's own."""
     from pyarsimple import FVSBN, MADE, NADE
 
     rng = np.random.default_rng(seed)
     if name in ("fvsbn", "nade", "made"):
         order = np.roll(rng.permutation(n_dims), 1)
+        conditional = _conditional(words, n_dims)
         if name == "fvsbn":
-            return FVSBN(n_dims, order=order, rng=rng)
+            return FVSBN(n_dims, order=order, conditional=conditional, rng=rng)
         if name == "nade":
-            return NADE(n_dims, n_hidden, order=order, rng=rng)
+            return NADE(n_dims, n_hidden, order=order, conditional=conditional, rng=rng)
         # Two layers, each with a unit of every degree: no path is cut.
         sizes = (max(n_hidden, n_dims), max(n_hidden, n_dims) + 2)
-        return MADE(n_dims, sizes, hidden="tanh", order=order, rng=rng)
+        return MADE(n_dims, sizes, hidden="tanh", order=order, conditional=conditional, rng=rng)
+    if words != "bernoulli":
+        raise UsageError("--conditional is of nade, made and fvsbn; a class of yours has values")
     return load_class(name)()
+
+
+def _conditional(words: str, n_dims: int) -> Any:
+    """The conditional that the words name, for so many variables."""
+    from pyarsimple.conditionals import parse
+
+    try:
+        conditional = parse(words)
+        conditional.columns(n_dims)  # refuses another number of variables
+    except ValueError as error:
+        raise UsageError(f"--conditional: {error}") from None
+    return conditional
 
 
 def load_class(name: str) -> type:

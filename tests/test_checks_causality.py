@@ -226,7 +226,7 @@ def test_answers_that_are_wrong():
 
     with pytest.raises(ValueError, match="changed the x"):
         checks.check_autoregressive(writes, D)
-    with pytest.raises(TypeError, match="neither forward"):
+    with pytest.raises(TypeError, match="none of forward"):
         checks.check_autoregressive(type("Empty", (), {"n_dims": 3})())
 
 

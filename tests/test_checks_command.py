@@ -67,6 +67,31 @@ def test_our_models_pass(name, capsys):
     assert "FAILED" not in out
 
 
+@pytest.mark.parametrize("words", ["categorical:3", "bernoulli,categorical:4,gaussian"])
+@pytest.mark.parametrize("name", ["nade", "made", "fvsbn"])
+def test_our_models_of_other_variables_pass(name, words, capsys):
+    assert run(name, "--dims", 3, "--hidden", 4, "--conditional", words) == 0
+    out, err = capsys.readouterr()
+    assert not err
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.strip().endswith(f"{name}: 6 checks passed")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nade", "--conditional", "cauchy"], "conditional must be"),
+        (["nade", "--conditional", "2*gaussian"], "each of the 7 variables, got 2"),
+        (["mine.py", "--conditional", "gaussian"], "a class of yours has values"),
+    ],
+)
+def test_conditionals_that_cannot_be(words, message, capsys):
+    assert run(*words) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert message in err
+
+
 def test_a_class_in_a_file_passes(tmp_path, capsys):
     path = write(tmp_path, MINE)
     assert run(path) == 0

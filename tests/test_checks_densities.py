@@ -119,7 +119,10 @@ def test_large_densities_are_tested_by_their_conditionals():
     report = checks.check_normalized(good)
     assert not report
     assert "leak" in report.kinds
-    alone = checks.check_normalized(None, 30, log_prob=good.log_prob)
+    with pytest.raises(TypeError, match="check_normalized needs log_conditionals"):
+        checks.check_normalized(None, 30, log_prob=good.log_prob)
+    given = {"log_prob": Density(30).log_prob, "outputs": Density(30).logits}
+    alone = checks.check_normalized(None, 30, **given)
     assert any("nothing was summed" in w for w in alone.warnings)
     own = checks.check_normalized(None, 30, log_conditionals=Density(30).log_conditionals)
     assert own

@@ -1164,3 +1164,57 @@ def test_a_transposed_recurrent_weight_is_not_called_a_missing_derivative(seed):
     assert not report
     assert not {"slope", "slope-twice"} & set(report.kinds), report
     assert checks.check_gradients(Rnn(bits(seed=seed), transposed=False), p)
+
+
+class Perceptron:
+    """One hidden layer, of which nothing is told to the check."""
+
+    def __init__(self, bug, hidden, seed):
+        rng = np.random.default_rng(seed)
+        self.bug, self.hidden, self.x = bug, hidden, rng.normal(size=(20, 6))
+        shapes = {"W": (6, 6), "c": (6,), "V": (6, 4), "b": (4,)}
+        zeros = {k: np.zeros(shape) for k, shape in shapes.items()}
+        self.params = checks.generic_params(zeros, rng=rng)
+
+    def forward(self, p):
+        a = self.x @ p["W"] + p["c"]
+        h = sigmoid(a) if self.hidden == "sigmoid" else np.tanh(a)
+        return h @ p["V"] + p["b"], (p, h)
+
+    def backward(self, d, cache):
+        p, h = cache
+        slopes = {"sigmoid": h * (1 - h), "tanh": 1 - h**2, "missing": 1}
+        if self.bug == "output slope":
+            q = sigmoid(self.forward(p)[0])
+            d = d * q * (1 - q)
+        d_a = d @ p["V"].T * slopes.get(self.bug, slopes[self.hidden])
+        if self.bug == "twice":
+            d_a = d_a * slopes[self.hidden]
+        if self.bug == "rows":
+            d_a = d_a[::-1]
+        return {"W": self.x.T @ d_a, "c": d_a.sum(0), "V": h.T @ d, "b": d.sum(0)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("hidden", "bug", "kind", "text"),
+    [
+        ("sigmoid", "missing", "slope", "W, c: through one output alone it is at least 4 times"),
+        ("tanh", "missing", "slope", "a hidden unit is missing, or that of another function"),
+        ("sigmoid", "tanh", "slope", "a hidden unit is missing, or that of another function"),
+        ("sigmoid", "twice", "slope-twice", "is there twice, or that of another function"),
+        ("tanh", "twice", "slope-twice", "is there twice, or that of another function"),
+        ("sigmoid", "output slope", "output-slope", "W, c, V: through one output alone"),
+        ("sigmoid", "rows", "unknown", "W: wrong in no pattern"),
+    ],
+)
+def test_one_output_alone_shows_derivatives_that_sums_hide(hidden, bug, kind, text, seed):
+    code = Perceptron(bug, hidden, seed)
+    right = checks.check_backward(
+        Perceptron("", hidden, seed).forward, Perceptron("", hidden, seed).backward, code.params
+    )
+    assert right, right
+    report = checks.check_backward(code.forward, code.backward, code.params)
+    assert report.causes[0].kind == kind, report
+    assert text in report.causes[0].text
+    assert max(map(len, str(report).splitlines())) <= 80

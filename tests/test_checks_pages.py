@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pyarsimple import checks
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = ["how-to-check-a-gradient.md", "how-to-check-causality.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
@@ -65,6 +67,34 @@ def test_every_block_prints_what_stands_below_it(page):
     for code, expected, line in blocks(text):
         printed = run("\n" * line + code, namespace, page)
         assert agrees(printed, expected or ""), f"{page}, line {line}: it prints\n{printed}"
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_block_for_pytorch(broken):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    page = (DOCS / "how-to-check-a-gradient.md").read_text()
+    [code] = re.findall(r"^```py\n(.*?)^```\n", page, re.MULTILINE | re.DOTALL)
+
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, z):
+            return z.clone()
+
+        @staticmethod
+        def backward(ctx, d):
+            return 2 * d
+
+    class Layer(torch.nn.Linear):
+        def forward(self, x):
+            return Doubled.apply(super().forward(x)) if broken else super().forward(x)
+
+    module = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Tanh(), Layer(7, 3))
+    namespace = {"torch": torch, "checks": checks, "module": module, "batch": torch.randn(9, 5)}
+    report = run(code, namespace, "PyTorch")
+    assert ("FAILED" if broken else "passed, 4 arrays") in report
+    assert report.count("2 times the right one") == broken
+    assert "warning" not in report
 
 
 def kinds(path):

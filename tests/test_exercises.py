@@ -7,6 +7,7 @@ changes to the lines of ``right_plain.py``, each with a name and the cause that 
 for a mistake that nobody could name, and for which no cause must be told.
 """
 
+import functools
 import re
 import textwrap
 import zlib
@@ -15,11 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyarsimple.checks import check_autoregressive
+from pyarsimple import NADE
+from pyarsimple.baselines import JointTable
+from pyarsimple.checks import check_autoregressive, check_gradients
+from pyarsimple.checks.points import as_points
+from pyarsimple.checks.sampler import chi_square
+from pyarsimple.conditionals import Categorical, GaussianMixture, bernoulli_log_p
 from pyarsimple.exercises import (
     bernoulli_loss,
     chain_rule,
     fvsbn,
+    grader,
     ladder,
     made_backward,
     made_masks,
@@ -38,6 +45,7 @@ from pyarsimple.exercises.counting import Counted, count
 from pyarsimple.exercises.grader import grade_here, read_template, seed_of
 from pyarsimple.exercises.texts import name_in, solution_of
 from pyarsimple.exercises.traces import cause_of
+from pyarsimple.mixtures import OrderMixture
 
 ANSWERS = Path(__file__).parent / "answers"
 EXERCISES = list(ladder().values())
@@ -115,6 +123,7 @@ def test_wrong_answers_are_told_why(path):
     assert result.score < 10
     assert cause_in(path) in said(result), str(result)
     assert max(map(len, str(result).splitlines())) <= 80
+    assert not re.search(r"\?\.$", str(result), re.MULTILINE)
     failed = [s for s in result.stages if s.status == "WRONG"]
     assert all(s.example or s.cause for s in failed), "a failure shows an example or a cause"
 
@@ -581,6 +590,50 @@ def test_mixture_log_p_is_that_of_scipy():
     np.testing.assert_allclose(solutions.mixture_log_p(log_w, mean, log_s, x), wanted, rtol=1e-12)
 
 
+def test_solutions_agree_with_what_the_library_uses():
+    """Those that stand in solutions.py are for one purpose; elsewhere it has their general form."""
+    rng = np.random.default_rng(0)
+    N, D, K = 5, 3, 4
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-11)
+    bits = solutions.all_bits(D)
+    np.testing.assert_array_equal(bits, as_points("bits", D).enumerate())
+    z, x = rng.normal(0, 9, (N, D)), rng.integers(2, size=(N, D)).astype(float)
+    close(solutions.log_sigmoid(z), bernoulli_log_p(z, np.ones((N, D))))
+    # A table of p, and the model that is one.
+    table = JointTable(D, rng=0)
+    for p in table.params.values():
+        p[...] = rng.normal(size=p.shape)
+    p = np.exp(table.log_prob(bits)).reshape((2,) * D)
+    close(solutions.log_conditionals(p, x.astype(int)), table.log_conditionals(x))
+    # Differences, and the check of gradients.
+    f, at = (lambda v: float(np.exp(v).sum())), rng.normal(size=(2, 3))
+    report = check_gradients(lambda q: (f(q["v"]), {"v": np.exp(q["v"])}), {"v": at})
+    close(solutions.numeric_gradient(f, at, 1e-5).ravel(), report.evidence["v"].g, rtol=1e-7)
+    # Counts, and the check of samplers.
+    draws = rng.integers(2, size=(900, D))
+    counts = np.bincount(draws @ [4, 2, 1], minlength=8).astype(float)
+    flat = np.full(8, 1 / 8)
+    close(solutions.chi_square(draws, flat), chi_square(counts, 900 * flat).statistic)
+    # Classes and mixtures, and the conditionals.
+    logits, classes = rng.normal(0, 2, (N, D, K)), rng.integers(K, size=(N, D))
+    rows = logits.reshape(N, -1)
+    close(solutions.categorical_log_p(logits, classes), Categorical(K).log_p(rows, classes))
+    d_logits = Categorical(K).d_outputs(rows, classes, 0.3).reshape(logits.shape)
+    close(solutions.categorical_d_logits(logits, classes, 0.3), d_logits)
+    log_w, mean, raw = rng.normal(size=(3, N, K))
+    reals, c = rng.normal(size=N), GaussianMixture(K, min_scale=0.05)
+    outputs, s = np.concatenate([log_w, mean, raw], axis=1), c.scale(raw)
+    one = log_w, mean, np.log(s), reals
+    close(solutions.mixture_log_p(*one), c.log_p(outputs, reals[:, np.newaxis])[:, 0])
+    d_w, d_mean, d_log_s = solutions.mixture_gradient(*one)
+    ours = np.concatenate([d_w, d_mean, d_log_s * c.d_log_scale(raw, s)], axis=1)
+    close(ours, c.d_outputs(outputs, reals[:, np.newaxis], 1.0))
+    # Orders.
+    models = [NADE(D, 2, order=order, rng=rng) for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0])]
+    log_p = np.stack([model.log_prob(x) for model in models])
+    close(solutions.mixture_over_orders(log_p), OrderMixture(models).log_prob(x))
+
+
 # What an answer raises, prints and calls cannot harm the grade.
 
 
@@ -622,3 +675,17 @@ def test_a_causality_check_with_few_rows_fails_for_every_student(name):
 def test_a_causality_check_with_a_thousand_rows_passes_for_every_student():
     for student in range(20):
         assert grade(ANSWERS / "causality-check" / "right_blocks.py", student).state == "done"
+
+
+def test_a_cause_that_is_a_question_ends_as_one():
+    result = in_exercise("order-mixture", "def mixture_over_orders(log_p): return log_p[7]")
+    assert re.search(r"over\s+variables\?$", str(result), re.MULTILINE)
+
+
+def test_the_page_for_teachers_knows_every_word_of_a_stage_and_every_kind_of_answer():
+    page = (ANSWERS.parents[1] / "docs" / "exercises.md").read_text()
+    for word in (grader.RIGHT, grader.WRONG, grader.COSTLY, grader.NOT_DONE, grader.SKIPPED):
+        assert f"| `{word}` |" in page
+    kinds = {path.name.split("_")[0] for path in ANSWERS.glob("*/*.py")}
+    assert kinds == {"right", "wrong", "slow"}
+    assert all(f"| `{kind}_*.py` |" in page for kind in kinds)

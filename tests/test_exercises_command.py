@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pyarsimple import check_command
 from pyarsimple.exercises import command, ladder, progress
 from pyarsimple.exercises.texts import solution_of
 
@@ -222,7 +223,8 @@ def test_which_exercise_a_file_answers(exercises, tmp_path):
     [
         (["start", "no-such"], "no exercise 'no-such'"),
         (["hint", "no-such"], "no exercise 'no-such'"),
-        (["solution", "no-such"], "no exercise 'no-such'"),
+        (["solution", "no-such"], "no exercise 'no-such'; the list: pyarsimple exercises"),
+        (["start", "Softplu"], "no exercise 'Softplu'; did you mean softplus?"),
         (["start", "softplus", "--folder", "not/there"], "cannot write"),
         (["grade", "not-there.py"], "cannot read not-there.py"),
         (["grade", "."], "cannot read"),
@@ -237,6 +239,22 @@ def test_bad_usage(exercises, arguments, message):
     assert (status, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [["exercises"], ["check", "fvsbn"]])
+def test_a_pipe_that_nobody_reads_is_no_error(words, monkeypatch):
+    class Pipe(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    parser = argparse.ArgumentParser()
+    actions = parser.add_subparsers()
+    command.add_parser(actions)
+    check_command.add_parser(actions)
+    args = parser.parse_args(words)
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    with pytest.raises(BrokenPipeError):  # for the command line to end quietly
+        args.run(args)
 
 
 def test_a_broken_file_is_graded_and_not_a_traceback(exercises, tmp_path):
@@ -276,6 +294,14 @@ def test_help(exercises):
     status, out, _ = exercises("--help")
     assert status == 0
     assert "no sandbox" in re.sub(r"\s+", " ", out)
+
+
+@pytest.mark.parametrize("action", ["list", "start", "grade", "hint", "solution"])
+def test_help_of_an_action(exercises, action):
+    status, out, _ = exercises(action, "--help")  # which looks at the width, too
+    assert status == 0
+    assert re.search(r"\n\n[A-Z].*\.\n\n", out), "a sentence says what it does"
+    assert not re.search(r"^  (NAME|FILE)$", out, re.MULTILINE), "each argument is explained"
 
 
 # The page for teachers.

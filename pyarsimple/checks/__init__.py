@@ -20,7 +20,7 @@ from pyarsimple.checks.gradients import (
     generic_params,
 )
 from pyarsimple.checks.mistakes import known_mistakes
-from pyarsimple.checks.models import parameters
+from pyarsimple.checks.models import at_context, parameters
 from pyarsimple.checks.report import Cause, Item, Report
 from pyarsimple.checks.sampler import Fit, SamplerReport, check_sampler
 from pyarsimple.checks.suite import ModelReport, check_model
@@ -40,6 +40,7 @@ __all__ = [
     "Report",
     "SamplerReport",
     "Suspect",
+    "at_context",
     "check_autoregressive",
     "check_backward",
     "check_consistent",

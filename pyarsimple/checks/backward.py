@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple.checks.causes import GUESSED, Evidence, Found
 from pyarsimple.checks.gradients import GradientReport, check_gradients, check_params
+from pyarsimple.checks.misbehaviour import DECISIVE
 from pyarsimple.checks.report import Cause
 
 Array = npt.NDArray[Any]
@@ -87,14 +90,15 @@ def check_backward(
 
     hints = {"x": x, "upstream": u, "terms": terms} | options
     report = BackwardReport(**vars(check_gradients(loss_and_grads, params, rng=random, **hints)))
-    found = _linearity(forward, backward, params, u)
+    blocked = any(kind in DECISIVE for kind in report.kinds)
+    found = [] if blocked else _linearity(forward, backward, params, u)
     if any(cause.kind == "upstream" for cause in found):
         report.causes = found
     elif found:
         report.causes = found + [cause for cause in report.causes if cause.kind != "unknown"]
-    elif "unknown" in report.kinds and u.ndim > 1 and u.shape[1] > 1:
+    elif u.ndim > 1 and u.shape[1] > 1 and not blocked:
         code = _ByOutput(forward, backward, params, u, terms, hints.get("order"))
-        report.causes = [code.cause(c, report) if c.kind == "unknown" else c for c in report.causes]
+        report.causes = code.better(report, [s.text for s in options.get("suspects", ())])
     return report
 
 
@@ -111,14 +115,35 @@ class _ByOutput:
     ) -> None:  # fmt: skip
         self.params, self.u, self.terms = params, u, terms
         self.forward, self.backward = forward, backward
-        self.columns = [int(i) for i in (range(u.shape[1]) if order is None else order)]
+        known = order is not None and len(order) == u.shape[1]  # one output a variable
+        self.columns = [int(i) for i in (order if known else range(u.shape[1]))]
 
-    def cause(self, unknown: Cause, report: GradientReport) -> Cause:
-        """A better one, if the columns tell it; else the one that was given."""
-        e = report.evidence[unknown.array]
+    def better(self, report: GradientReport, certain: Iterable[str]) -> list[Cause]:
+        """The causes of a report, those that are vague replaced where the outputs tell more."""
+        causes: list[Cause] = []
+        seen: dict[Found, Cause] = {}  # arrays that are wrong in the same way, taken together
+        for cause in report.causes:
+            vague = cause.kind in ("unknown", *GUESSED) and not cause.text.endswith(tuple(certain))
+            found = self._found(report.evidence[cause.array]) if vague else None
+            if found is None:
+                causes.append(cause)
+            elif found in seen:
+                before = seen[found]
+                text = before.text.replace(":", f", {cause.array}:", 1)
+                causes[causes.index(before)] = seen[found] = replace(before, text=text)
+            else:
+                kind, text, equation = found
+                seen[found] = replace(
+                    cause, kind=kind, text=f"{cause.array}: {text}", equation=equation
+                )
+                causes.append(seen[found])
+        return causes
+
+    def _found(self, e: Evidence) -> Found | None:
+        """What the outputs tell of an array that is wrong."""
         worst = np.argsort(-np.abs(e.a - e.g))[:40]
         index = [e.index[k] for k in worst]
-        right = np.array([self._slopes(e.name, k) for k in index])[:, self.columns]
+        right = np.array([self._slopes(e.name, k, self.terms) for k in index])[:, self.columns]
         given = np.array([self._through(e.name, i, index) for i in self.columns]).T
         near = 1e-5 * np.abs(right).max()
         depends = np.abs(right).max(axis=0) > near
@@ -126,15 +151,13 @@ class _ByOutput:
         bad = (np.abs(given - right) > near).any(axis=0)
         places = np.flatnonzero(bad)
         first = int(np.argmax(depends))
-        what = self._said(bad, zero, depends, first, places)
-        if what is None:
-            return unknown
-        kind, text, equation = what
-        return Cause(kind, f"{e.name}: {text}", e.name, e.worst, equation)
+        return self._said(bad, zero, depends, first, places) or self._slope(
+            e.name, index[:12], right
+        )
 
     def _said(
         self, bad: Array, zero: Array, depends: Array, first: int, places: Array
-    ) -> tuple[str, str, str] | None:
+    ) -> Found | None:
         n, plus = len(bad), "dW += ..., not dW = ..."
         name = f"output {self.columns[first]}"
         if len(places) == 1 < depends.sum():
@@ -152,14 +175,50 @@ class _ByOutput:
             return "last-step", text, plus
         return None
 
-    def _slopes(self, name: str, index: tuple[int, ...]) -> Array:
-        """The derivative of each column's part of the loss with respect to one entry, (D,)."""
+    def _slope(self, name: str, index: list[tuple[int, ...]], right: Array) -> Found | None:
+        """What is wrong with the derivative of a hidden unit, seen through one number of outputs.
+
+        Through a single output of a single row every entry is a product: no sum can hide the size
+        of a factor that is missing, or change its sign.
+        """
+        depends = np.abs(right).max(axis=0)
+        for column in (int(np.argmax(depends > 1e-5 * depends.max())), int(np.argmax(depends))):
+            i = self.columns[column]
+            rows = np.argsort(-np.abs(self.u[:, i]).reshape(len(self.u), -1).max(axis=1))[:3]
+            found = [self._factors(name, index, (int(n), i)) for n in rows]
+            factors = np.concatenate(found)
+            alike = [np.ptp(f) < 1e-4 * np.abs(f).max(initial=0.0) for f in found if len(f)]
+            if min(map(len, found)) < 3 or np.ptp(factors) < 1e-3 * np.abs(factors).max():
+                continue
+            if kind := _by_factors(factors, all(alike)):
+                text, equation = SEEN_ALONE[kind]
+                return kind.split("/")[0], f"through one output alone it is {text}", equation
+        return None
+
+    def _factors(self, name: str, index: list[tuple[int, ...]], output: tuple[int, int]) -> Array:
+        """The code's gradients of one output over the right ones, where these are not small."""
+        u = np.zeros_like(self.u)
+        u[output] = 1
+
+        def of_output(moved: dict[str, Array]) -> Array:
+            return np.asarray((u * _outputs(self.forward, moved)).sum())
+
+        right = np.array([self._slopes(name, k, of_output) for k in index])
+        _, cache = self.forward({k: p.copy() for k, p in self.params.items()})
+        A = np.asarray(self.backward(u, cache)[name], np.float64)
+        large = np.abs(right) > 0.05 * np.abs(right).max(initial=0.0)
+        return np.asarray(np.array([A[k] for k in index])[large] / right[large])
+
+    def _slopes(
+        self, name: str, index: tuple[int, ...], terms: Callable[[dict[str, Array]], Array]
+    ) -> Array:
+        """The derivative of each term with respect to one entry."""
         h = 1e-5 * max(1e-3, float(np.sqrt(np.mean(self.params[name] ** 2))))
         ends = []
         for t in (h, -h):
             moved = {k: p.copy() for k, p in self.params.items()}
             moved[name][index] += t
-            ends.append(self.terms(moved))
+            ends.append(terms(moved))
         return np.asarray((ends[0] - ends[1]) / (2 * h))
 
     def _through(self, name: str, i: int, index: list[tuple[int, ...]]) -> list[float]:
@@ -169,6 +228,39 @@ class _ByOutput:
         _, cache = self.forward({k: p.copy() for k, p in self.params.items()})
         A = np.asarray(self.backward(u, cache)[name], np.float64)
         return [float(A[k]) for k in index]
+
+
+#: What an array is through one output alone, by kind, and the equation to look at.
+SEEN_ALONE = {
+    "output-slope": (
+        "right but for a factor, another for each output: the upstream gradient is multiplied by "
+        "what does not belong there",
+        "d_logits = (p - x) / N: no p (1 - p)",
+    ),
+    "slope/sigmoid": (
+        "at least 4 times too large everywhere: the derivative of a sigmoid is missing",
+        "d_a = d_h * h * (1 - h)",
+    ),
+    "slope": (
+        "too large everywhere, by factors that vary: the derivative of a hidden unit is missing, "
+        "or that of another function",
+        "sigmoid: d_a = d_h * h * (1 - h); tanh: d_h * (1 - h * h)",
+    ),
+    "slope-twice": (
+        "too small everywhere, by factors that vary: the derivative of a hidden unit is there "
+        "twice, or that of another function",
+        "d_a = d_h * h * (1 - h), once",
+    ),
+}
+
+
+def _by_factors(factors: Array, alike: bool) -> str | None:
+    """What factors mean that vary; ``alike``: they are the same for all entries of an output."""
+    if alike:
+        return "output-slope"
+    if factors.min() > 0.999:
+        return "slope/sigmoid" if factors.min() > 3.99 else "slope"
+    return "slope-twice" if factors.min() > 0 and factors.max() < 1.001 else None
 
 
 def _outputs(forward: Forward, params: Params) -> Array:

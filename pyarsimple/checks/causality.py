@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from pyarsimple import orders
 from pyarsimple._validation import check_size
-from pyarsimple.checks.points import Continuous, Discrete, Values, as_values
+from pyarsimple.checks.models import has_outputs, outputs_of, values_of
+from pyarsimple.checks.points import Points, Values, as_points
 from pyarsimple.checks.report import Cause, Report, some
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def check_autoregressive(
     conditionals: Conditionals | Any,
     D: int | None = None,
     order: npt.ArrayLike | None = None,
-    values: Values = "bits",
+    values: Values = None,
     *,
     dependencies: npt.ArrayLike | None = None,
     allow_cuts: bool = False,
@@ -207,14 +208,15 @@ def check_autoregressive(
     conditionals : callable or model
         ``conditionals(x) -> (N, D)`` or ``(N, D, K)``: for each row of x what is said of each
         variable given those before it: probabilities, logits, parameters of a mixture. Logits show
-        more than probabilities, which saturate. Of a model its outputs are used.
+        more than probabilities, which saturate. Of a model its outputs are used, or if it has none
+        its log_conditionals.
     D : int
         The number of variables; of a model its own.
     order : array_like of int, shape (D,), optional
         ``order[k]`` is the variable in position k; None is the natural order, or the model's.
-    values : "bits", int, array_like of int, "reals" or callable
-        What the variables are: 0/1, one of K classes (K the same for all or one for each), real
-        numbers, or whatever ``values(rng, shape)`` draws.
+    values : "bits", int, "reals", list of these, or callable
+        What the variables are: 0/1, one of K classes, real numbers, a list with a K or "reals" for
+        each, or whatever ``values(rng, shape)`` draws. Of a model its own.
     dependencies : array_like of bool, shape (D, D), optional
         What should depend on what, if not everything on all before it.
     allow_cuts : bool
@@ -238,7 +240,11 @@ def check_autoregressive(
         model = conditionals
         D = model.n_dims if D is None else D
         order = getattr(model, "order", None) if order is None else order
-        conditionals = model_outputs(model)
+        values = values_of(model) if values is None else values
+        if hasattr(model, "log_conditionals") and not has_outputs(model):
+            own, conditionals = True, model.log_conditionals
+        else:
+            conditionals = outputs_of(model)
         if dependencies is None and hasattr(model, "dependencies"):
             dependencies = model.dependencies()
     if D is None:
@@ -247,9 +253,11 @@ def check_autoregressive(
     given = orders.check_order(order, D)
     allowed = orders.precedes(given) | (np.eye(D, dtype=bool) if own else False)
     wanted = allowed if dependencies is None else _square(dependencies, D)
+    points = as_points(values, D)
+    constant = np.flatnonzero(points.counts == 1).tolist()
+    wanted = wanted & (points.counts != 1)
     random = np.random.default_rng(rng)
     watch = _Watcher(conditionals, D, tolerance)
-    points = as_values(values, D)
     x = points.draw(random, check_size(n_points, "n_points"))
     base = watch(x)
     if trouble := _unsteady(watch, x, base):
@@ -267,6 +275,10 @@ def check_autoregressive(
         allow_cuts,
     )  # fmt: skip
     _explain(report, base, columns)
+    if constant:
+        report.warnings.append(
+            f"x of {some(constant)} has one value only: what depends on it cannot be seen"
+        )
     return report
 
 
@@ -288,19 +300,6 @@ def _columns(
             text = f"the columns are in the wrong order, nothing else is wrong: {text}"
             return Cause("columns", text, "conditionals", None, equation)
     return None
-
-
-def model_outputs(model: Any) -> Conditionals:
-    """What a model says of every variable: logits if it has them, else probabilities."""
-    if hasattr(model, "forward"):
-        return lambda x: model.forward(x)[0]
-    if hasattr(model, "conditionals"):
-        function: Conditionals = model.conditionals
-        return function
-    raise TypeError(
-        f"{type(model).__name__} has neither forward(x) nor conditionals(x): pass a function "
-        "conditionals(x) -> (N, D)"
-    )
 
 
 def _square(dependencies: npt.ArrayLike, D: int) -> BoolArray:
@@ -331,7 +330,7 @@ def _unsteady(watch: _Watcher, x: Array, base: Array) -> Cause | None:
 
 
 def _one_at_a_time(
-    watch: _Watcher, points: Discrete | Continuous, x: Array, base: Array, allowed: BoolArray,
+    watch: _Watcher, points: Points, x: Array, base: Array, allowed: BoolArray,
     rng: np.random.Generator,
 ) -> tuple[BoolArray, list[Leak]]:  # fmt: skip
     """Change one variable in all rows at once, for each variable in turn."""
@@ -361,7 +360,7 @@ def _leak(
 
 
 def _all_later(
-    watch: _Watcher, points: Discrete | Continuous, x: Array, base: Array, allowed: BoolArray,
+    watch: _Watcher, points: Points, x: Array, base: Array, allowed: BoolArray,
     order: Array, known: set[tuple[int, tuple[int, ...]]], rng: np.random.Generator,
 ) -> list[Leak]:  # fmt: skip
     """Change everything from each position on: some leaks show only when several change."""
@@ -373,7 +372,7 @@ def _all_later(
             continue
         changed = x.copy()
         changed[:, forbidden] = points.change(rng, x)[:, forbidden]
-        if isinstance(points, Discrete):  # half of them, so that pairs change against each other
+        if points.finite:  # half of them, so that pairs change against each other
             keep = rng.random(x.shape) < 0.3
             changed = np.where(keep, x, changed)
         differ = watch.differ(base, watch(changed))

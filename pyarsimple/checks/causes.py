@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyarsimple.checks.misbehaviour import misshapen
+from pyarsimple.checks.misbehaviour import float32_cause, is_float32, misshapen
 from pyarsimple.checks.report import Cause, some
 
 if TYPE_CHECKING:
@@ -152,7 +152,9 @@ def explain(
         None if the two agree.
     """
     A, g = np.asarray(analytic, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    wrong_form = misshapen(name, g, {name: analytic}, {name: A})
+    wrong_form = misshapen(name, g, {name: A})
+    if is_float32(analytic) and not wrong_form:
+        return float32_cause(f"the gradient of {name} is", name)
     if wrong_form:
         return wrong_form[0]
     allowed = tolerance * max(float(np.linalg.norm(A)), float(np.linalg.norm(g)))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple.checks.causality import check_autoregressive
-from pyarsimple.checks.points import Discrete, Values
+from pyarsimple.checks.points import Values
 from pyarsimple.checks.report import OK, SKIPPED, WRONG, Cause, Item, ItemReport
 from pyarsimple.checks.subject import Subject, as_subject, call
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
+
+#: So many configurations are enumerated.
+MOST_SUMMED = 2**14
 
 #: Rows that are scored in one call, when all of them are enumerated.
 BATCH = 4096
@@ -49,7 +52,7 @@ def check_normalized(
     outputs: Function | None = None,
     order: npt.ArrayLike | None = None,
     values: Values = None,
-    max_configurations: int = 2**14,
+    max_configurations: int = MOST_SUMMED,
     n_contexts: int = 16,
     tolerance: float = 1e-9,
     rng: Any = 0,
@@ -92,7 +95,12 @@ def check_normalized(
     s.need("check_normalized", "log_prob", "log_conditionals")
     random = np.random.default_rng(rng)
     report = NormalizedReport([])
-    few = s.configurations is not None and s.configurations <= max_configurations
+    few = (s.configurations or np.inf) <= max_configurations
+    if not few and s.log_conditionals is None and s.outputs is None:
+        raise TypeError(
+            "check_normalized needs log_conditionals(x) -> (N, D), for there are too many "
+            "configurations to sum the probabilities of all"
+        )
     if few:
         _enumerate(s, report, tolerance)
     if s.log_conditionals is not None:
@@ -110,7 +118,6 @@ def check_normalized(
 
 def _enumerate(s: Subject, report: NormalizedReport, tolerance: float) -> None:
     """Sum the probabilities of all rows."""
-    assert isinstance(s.points, Discrete)
     log_p = all_log_probs(s)
     total = float(np.exp(log_p).sum())
     report.items.append(judged(f"sum over all {len(log_p)} rows", total, 1.0, tolerance))
@@ -136,7 +143,6 @@ def _enumerate(s: Subject, report: NormalizedReport, tolerance: float) -> None:
 
 def all_log_probs(s: Subject) -> Array:
     """log p of all rows, in lexicographic order."""
-    assert isinstance(s.points, Discrete)
     x = s.points.enumerate()
     blocks = [x[k : k + BATCH] for k in range(0, len(x), BATCH)]
     if s.log_prob is not None:
@@ -158,20 +164,22 @@ def _each_conditional(
     sums = np.empty((n, s.D))
     for i in range(s.D):
         density = _density_of(s, contexts, i)
-        if isinstance(s.points, Discrete):
-            sums[:, i] = sum(density(float(v)) for v in range(int(s.points.counts[i])))
+        if s.points.real[i]:
+            sums[:, i] = _integral(density, contexts[:, i], s.points.centre[i], s.points.spread[i])
         else:
-            sums[:, i] = integrate_line(density, contexts[:, i])
-    if not isinstance(s.points, Discrete):
-        tolerance = max(tolerance, 1e-6)
-    error = np.nan_to_num(np.abs(sums - 1), nan=np.inf)
+            sums[:, i] = sum(density(float(v)) for v in range(int(s.points.counts[i])))
+    tolerances = np.where(s.points.real, max(tolerance, 1e-6), tolerance)
+    error = np.nan_to_num(np.abs(sums - 1), nan=np.inf) / tolerances
     row, worst = (int(k) for k in np.unravel_index(int(np.argmax(error)), sums.shape))
     item = judged(
-        f"each conditional, worst: variable {worst}", float(sums[row, worst]), 1.0, tolerance
+        f"each conditional, worst: variable {worst}",
+        float(sums[row, worst]),
+        1.0,
+        float(tolerances[worst]),
     )
     report.items.append(item)
     if item.verdict == WRONG:
-        bad = np.flatnonzero((error > tolerance).any(axis=0)).tolist()
+        bad = np.flatnonzero((error > 1).any(axis=0)).tolist()
         text = f"the conditionals of {len(bad)} of {s.D} variables do not sum to one: "
         text += f"that of variable {worst} sums to {sums[row, worst]:.6g}"
         report.causes.append(Cause("conditional", text, "log_conditionals", (row, worst)))
@@ -187,6 +195,14 @@ def _density_of(s: Subject, contexts: Array, i: int) -> Callable[[float], Array]
         return np.exp(call(s.log_conditionals, x, x.shape, "log_conditionals")[:, i])
 
     return density
+
+
+def _integral(
+    density: Callable[[float], Array], around: Array, centre: float, spread: float
+) -> Array:
+    """The same as `integrate_line`, in units of the data."""
+    of_standard = integrate_line(lambda u: density(centre + spread * u), (around - centre) / spread)
+    return spread * of_standard
 
 
 def integrate_line(density: Callable[[float], Array], around: Array) -> Array:
@@ -229,7 +245,7 @@ def _looks_ahead(s: Subject, report: NormalizedReport, rng: np.random.Generator)
         report.items.append(skipped(name, "no outputs"))
         return
     found = check_autoregressive(
-        function, s.D, s.order, s.points.values, own=own, allow_cuts=True, tolerance=1e-9, rng=rng,
+        function, s.D, s.order, s.points, own=own, allow_cuts=True, tolerance=1e-9, rng=rng,
         n_points=32,
     )  # fmt: skip
     report.items.append(Item(name, f"{len(found.leaks)} leaks", 0, None, OK if found else WRONG))
@@ -334,9 +350,13 @@ def _parallel_is_sequential(
         report.items.append(skipped(name, "no sequential view"))
         return
     parallel = np.asarray(s.outputs(x.copy()), dtype=np.float64)
-    state, stepped = s.start(len(x)), np.empty_like(parallel)
+    state, stepped = s.start(len(x)), np.zeros_like(parallel)
     for i in s.order:
-        stepped[:, i] = state.outputs()
+        said = np.asarray(state.outputs())
+        if stepped.ndim == 3:  # variables may have different numbers of outputs
+            stepped[:, i, : said.size // len(x)] = said.reshape(len(x), -1)
+        else:
+            stepped[:, i] = said
         state.advance(x[:, i].copy())
     text = (
         "the sequential view says something else than the parallel one: a state one step late, or "
@@ -380,7 +400,7 @@ def _adds_up(s: Subject, x: Array, report: ConsistencyReport, name: str, toleran
 def _bits_agree(
     s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float
 ) -> None:
-    bits = isinstance(s.points, Discrete) and bool((s.points.counts == 2).all())
+    bits = bool((s.points.counts == 2).all())
     if s.conditionals is None or s.log_conditionals is None or not bits:
         report.items.append(skipped(name, "no conditionals of bits"))
         return

@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 DECISIVE = frozenset(
     {
         "params-modified", "random-loss", "random-gradient", "accumulated", "params-ignored",
-        "float32-inside",
+        "float32", "float32-inside",
     }
 )  # fmt: skip
 
@@ -43,10 +43,13 @@ def of_function(
     if not np.isfinite(value):
         found.append(Cause("not-finite", f"the loss is {value}: log of 0, or an overflow?"))
         return found
-    if np.asarray(value).dtype in (np.float32, np.float16):
-        found.append(_float32("the loss"))
+    single = [name for name in usable(loss.params, grads) if is_float32(answered[name])]
+    if is_float32(value):
+        found.append(float32_cause("the loss is"))
+    elif single:
+        found.append(float32_cause(f"the gradient of {some(single)} is", single[0]))
     for name, p in loss.params.items():
-        found += misshapen(name, p, answered, grads)
+        found += misshapen(name, p, grads)
     found += _unsteady(loss, value, grads) + _ignored(loss, value, grads)
     return found + ([] if found else _single_inside(loss, value, grads))
 
@@ -80,18 +83,23 @@ def _is_single(value: Any, grads: Mapping[str, Any]) -> bool:
         )
 
 
-def _float32(what: str) -> Cause:
+def is_float32(value: Any) -> bool:
+    """Whether a number or an array has seven digits or fewer."""
+    return np.asarray(value).dtype in (np.float32, np.float16)
+
+
+def float32_cause(what: str, array: str = "") -> Cause:
+    """What is said of such an answer: ``what`` is "the loss is", say."""
     return Cause(
         "float32",
-        f"{what} is float32, though the parameters are float64: something inside converts, and "
+        f"{what} float32, though the parameters are float64: something inside converts, and "
         "leaves seven digits; use float64 throughout for the check",
+        array,
     )
 
 
-def misshapen(
-    name: str, p: Array, answered: Mapping[str, Any], grads: dict[str, Array]
-) -> list[Cause]:
-    """A gradient that is missing, of the wrong shape or type, or not finite."""
+def misshapen(name: str, p: Array, grads: dict[str, Array]) -> list[Cause]:
+    """A gradient that is missing, of the wrong shape, or not finite."""
     if name not in grads:
         others = [
             k for k in grads if k in (f"d{name}", f"d_{name}", f"{name}_grad", f"grad_{name}")
@@ -116,8 +124,6 @@ def misshapen(
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(grads[name]))[0])
         text = f"the gradient of {name} is {grads[name][index]} at {show_entry(name, index)}"
         return [Cause("not-finite", f"{text}: 0/0, log of 0 or an overflow?", name, index)]
-    if np.asarray(answered[name]).dtype in (np.float32, np.float16):
-        return [_float32(f"the gradient of {name}")]
     return []
 
 

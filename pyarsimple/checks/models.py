@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple.checks.mistakes import MISTAKES, known_mistakes
+from pyarsimple.checks.points import Points, Values
+from pyarsimple.conditionals import Bernoulli, Conditional, Standardized
+from pyarsimple.orders import Columns
 
 Array = npt.NDArray[Any]
 Params = Mapping[str, Array]
@@ -34,12 +39,89 @@ EQUATIONS = {
 def equations(model: Any) -> dict[str, str]:
     """The equation of the gradient of each array of one of our models; empty for any other."""
     name = getattr(model, "name", None)
-    known = dict(EQUATIONS.get(name, {})) if isinstance(name, str) else {}
-    if name == "made":
+    known = dict(EQUATIONS.get(name, {})) if isinstance(name, str) and has_bits(model) else {}
+    if known and name == "made":
         for k in range(1, 1 + sum(p.startswith("W") for p in model.params)):
             known[f"W{k}"] = f"dW{k} = ({'x' if k == 1 else f'h{k - 1}'}.T @ d_a{k}) * M{k}"
             known[f"c{k}"] = f"dc{k} = d_a{k}.sum(axis=0)"
     return known
+
+
+def _conditional(model: Any) -> Conditional | None:
+    """The conditional of one of our models, which says what its variables and outputs are."""
+    found = getattr(model, "conditional", None)
+    return found if isinstance(found, Conditional) else None
+
+
+def has_bits(model: Any) -> bool:
+    """Whether the variables are bits, with one logit each."""
+    c = _conditional(model)
+    return c is None or isinstance(c, Bernoulli)
+
+
+def values_of(model: Any) -> Values:
+    """What the variables of a model are, as `check_autoregressive` takes it."""
+    c = _conditional(model)
+    if c is None or hasattr(model, "values"):
+        return getattr(model, "values", "bits")
+    if isinstance(c, Bernoulli):
+        return "bits"
+    each = [c.of(i).values(1) for i in range(model.n_dims)]
+    counts = np.array([0 if of is None else len(of[0]) for of in each])
+    units: dict[str, Any] = {}
+    if isinstance(c, Standardized):
+        units = {"centre": c.transform.mean, "spread": c.transform.std}
+    return Points(counts, np.intp if counts.all() else np.float64, **units)
+
+
+def _columns(model: Any) -> Columns | None:
+    """Which outputs belong to which variable; None if there is one for each."""
+    c = _conditional(model)
+    return None if c is None or isinstance(c, Bernoulli) else c.columns(model.n_dims)
+
+
+def has_outputs(model: Any) -> bool:
+    """Whether a model says something of a variable that is not about the value it has."""
+    return hasattr(model, "forward") or hasattr(model, "conditionals")
+
+
+def outputs_of(model: Any) -> Callable[[Array], Array]:
+    """What a model says of each variable, (N, D) or (N, D, K): its outputs, else probabilities.
+
+    Of our models with several outputs a variable, K is the largest number; the others get zeros.
+    """
+    columns = _columns(model)
+    if columns is not None:
+        sizes = np.diff(columns.outputs)
+        used = np.arange(sizes.max()) < sizes[:, np.newaxis]  # (D, K)
+
+        def by_variable(x: Array) -> Array:
+            outputs = np.asarray(model.forward(x)[0])
+            padded = np.zeros((len(outputs), *used.shape), outputs.dtype)
+            padded[:, used] = outputs
+            return padded
+
+        return by_variable
+    if hasattr(model, "forward"):
+        return lambda x: model.forward(x)[0]
+    if hasattr(model, "conditionals"):
+        function: Callable[[Array], Array] = model.conditionals
+        return function
+    raise TypeError(
+        f"{type(model).__name__} has none of forward(x), conditionals(x) and log_conditionals(x): "
+        "pass a function conditionals(x) -> (N, D)"
+    )
+
+
+def check_live(model: Any) -> None:
+    """Refuse a model whose own arrays cannot hold the parameters of a check."""
+    for name, p in model.params.items():
+        if np.asarray(p).dtype != np.float64:
+            raise TypeError(
+                f"model.params[{name!r}] must be float64, got {np.asarray(p).dtype}: differences "
+                "lose half of the digits, and float32 has seven; make the model in float64 for "
+                "the check (of ours: dtype='float64')"
+            )
 
 
 @contextmanager
@@ -63,12 +145,44 @@ def parameters(model: Any, params: Params) -> Iterator[None]:
             model.params[name][...] = p
 
 
+class _AtContext:
+    """A model p(x | context) as the density p(x) that it is at one context."""
+
+    def __init__(self, model: Any, context: Any) -> None:
+        self._model, self._context = model, context
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._model, name)
+        if callable(found) and "context" in inspect.signature(found).parameters:
+            return functools.partial(found, context=self._context)
+        return found
+
+
+def at_context(model: Any, context: npt.ArrayLike) -> Any:
+    """Let a model p(x | context) be checked: as the density of x that it is at one context.
+
+    Parameters
+    ----------
+    model : model
+        One of ours that was made with ``context=``.
+    context : array_like
+        As the model takes it for all rows: numbers of shape (C,), or a class.
+
+    Returns
+    -------
+    model
+        The same, for any of the checks: ``check_model(at_context(model, [0.5, 2]))``.
+    """
+    return _AtContext(model, context)
+
+
 def masks(model: Any) -> dict[str, Array]:
     """Where the model's parameters have an effect."""
     found = dict(model.masks()) if hasattr(model, "masks") else {}
     if getattr(model, "name", None) == "nade":
-        used = np.ones(model.params["W"].shape, dtype=bool)
-        used[model.order[-1]] = False  # nothing comes after the last variable
+        used, columns = np.ones(model.params["W"].shape, dtype=bool), _columns(model)
+        last = int(model.order[-1])  # nothing comes after it
+        used[last if columns is None else columns.of(last)[0]] = False
         found["W"] = used
     return found
 
@@ -79,9 +193,11 @@ def _common(
     """Arguments of a gradient check that can be read from any model."""
     if x is None:
         raise TypeError("x is missing: to check a model, give rows of data as x=, shape (N, D)")
+    check_live(model)
     point = {k: np.array(p) for k, p in (model.params if params is None else params).items()}
-    order = getattr(model, "order", None)
-    common: dict[str, Any] = {"params": point, "x": np.asarray(x), "order": order}
+    order, c = getattr(model, "order", None), _conditional(model)
+    read = np.asarray(x) if c is None else c.features(np.asarray(x, np.float64))
+    common: dict[str, Any] = {"params": point, "x": read, "order": order}
     common |= {"masks": masks(model), "equations": equations(model)}
     if _is_ours(model, np.asarray(x)):
         common["suspects"] = known_mistakes(
@@ -93,6 +209,8 @@ def _common(
 
 def _is_ours(model: Any, x: Array) -> bool:
     """Whether the model has the parameters, and so the equations, of one of ours, over bits."""
+    if not has_bits(model):
+        return False
     name = getattr(model, "name", None)
     shapes = getattr(model, "param_shapes", None)
     if not isinstance(name, str) or name not in MISTAKES or shapes is None or x.ndim != 2:
@@ -144,4 +262,13 @@ def backward_problem(
             return {k: np.array(g) for k, g in grads(d_outputs, cache).items()}
 
     common = _common(model, params, x, upstream)
+    columns = _columns(model)
+    if columns is not None:
+        weights, starts = np.asarray(upstream), columns.outputs[:-1]
+
+        def terms(moved: dict[str, Array]) -> Array:
+            of_each = (weights * forward(moved)[0]).sum(axis=0)
+            return np.asarray(np.add.reduceat(of_each, starts))
+
+        common["terms"] = terms
     return common | {"forward": forward, "backward": backward, "upstream": upstream}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pyarsimple import orders
 from pyarsimple._validation import check_size
 from pyarsimple.checks.densities import all_log_probs
-from pyarsimple.checks.points import Discrete, Values
+from pyarsimple.checks.points import Values
 from pyarsimple.checks.report import OK, WRONG, Cause, Item, ItemReport
 from pyarsimple.checks.subject import Subject, as_subject, call
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
+
+#: So many configurations are counted one by one.
+MOST_COUNTED = 2**12
 
 #: Cells of a chi-square test are pooled until each is expected to hold so many.
 FEWEST = 5.0
@@ -142,7 +145,7 @@ def check_sampler(
     values: Values = None,
     n: int = 20_000,
     alpha: float = 1e-6,
-    max_configurations: int = 2**12,
+    max_configurations: int = MOST_COUNTED,
     rng: Any = 0,
 ) -> SamplerReport:
     """Compare samples with the probabilities that the same model claims, by chi-square tests.
@@ -186,7 +189,7 @@ def check_sampler(
     x = _draw(s, report, n, random)
     if x is None:
         return report
-    few = s.configurations is not None and s.configurations <= max_configurations
+    few = (s.configurations or np.inf) <= max_configurations
     if few:
         _count(s, report, x)
     elif s.log_conditionals is not None:
@@ -209,7 +212,7 @@ def _draw(s: Subject, report: SamplerReport, n: int, rng: np.random.Generator) -
     x = np.asarray(s.sample(n, rng))
     if x.shape != (n, s.D):
         raise ValueError(f"sample(n, rng) must return shape (n, D) = ({n}, {s.D}), got {x.shape}")
-    form = not isinstance(s.points, Discrete) or s.points.contains(x)
+    form = s.points.contains(x)
     report.items.append(Item("values are possible ones", None, None, None, OK if form else WRONG))
     if not form:
         text = f"samples between {x.min():g} and {x.max():g} are not all possible values"
@@ -223,12 +226,11 @@ def _draw(s: Subject, report: SamplerReport, n: int, rng: np.random.Generator) -
         report.causes.append(
             Cause("seed", text, "sample", None, "rng = np.random.default_rng(rng), once")
         )
-    return x.astype(s.points.draw(rng, 1).dtype)
+    return x.astype(s.points.dtype)
 
 
 def _count(s: Subject, report: SamplerReport, x: Array) -> None:
     """Count every configuration."""
-    assert isinstance(s.points, Discrete)
     p = np.exp(all_log_probs(s))
     p = p / p.sum()
     fit = _fit_of(s, x, p)
@@ -244,24 +246,21 @@ def _count(s: Subject, report: SamplerReport, x: Array) -> None:
 
 
 def _fit_of(s: Subject, x: Array, p: Array) -> Fit:
-    assert isinstance(s.points, Discrete)
     observed = np.bincount(s.points.index(x), minlength=len(p)).astype(np.float64)
     return chi_square(observed, len(x) * p)
 
 
 def _why(s: Subject, x: Array, p: Array, fit: Fit) -> Cause:
     """Samples that fit once they are put right tell what went wrong."""
-    assert isinstance(s.points, Discrete)
     if found := _permuted(s, x, p):
         return found
     mirrored = (s.points.counts - 1 - x).astype(x.dtype)
     if _fit_of(s, mirrored, p).p_value > LIKELY:
         text = "the samples are mirrored: u > p where u < p is meant"
         return Cause("mirrored", text, "sample", None, "x_i = (u < p_i)")
-    counts = [np.bincount(x[:, i].astype(int), minlength=K) for i, K in enumerate(s.points.counts)]
-    rows = s.points.enumerate().astype(int)
-    alone = np.prod([counts[i][rows[:, i]] / len(x) for i in range(s.D)], axis=0)
-    if s.D > 1 and _fit_of(s, x, alone).p_value > LIKELY:
+    rows, n = s.points.enumerate().astype(int), len(x)
+    alone, own = _independent(s, x.astype(int), np.full(n, 1 / n)), _independent(s, rows, p)
+    if _fit_of(s, x, alone).p_value > LIKELY > chi_square(n * p, n * own).p_value:
         text = "the variables of the samples are independent: what was drawn before is ignored"
         return Cause("independent", text, "sample", None, "x_i ~ p(x_i | x_<i), the x_<i as drawn")
     with np.errstate(divide="ignore"):
@@ -271,9 +270,15 @@ def _why(s: Subject, x: Array, p: Array, fit: Fit) -> Cause:
     return Cause("sampler", text, "sample", None, "x_i ~ p(x_i | x_<i), one after the other")
 
 
+def _independent(s: Subject, x: Array, weight: Array) -> Array:
+    """p of all configurations, if the variables were independent, each distributed as in x."""
+    rows = s.points.enumerate().astype(int)
+    of_each = [np.bincount(x[:, i], weight, minlength=K) for i, K in enumerate(s.points.counts)]
+    return np.asarray(np.prod([of_each[i][rows[:, i]] for i in range(s.D)], axis=0))
+
+
 def _permuted(s: Subject, x: Array, p: Array) -> Cause | None:
     """Whether the samples are right but for the order of their columns."""
-    assert isinstance(s.points, Discrete)
     natural = np.arange(s.D)
     known = [
         (s.order, "in order where its inverse was meant, or the reverse of that"),
@@ -294,7 +299,7 @@ def _permuted(s: Subject, x: Array, p: Array) -> Cause | None:
 
 def _rank(s: Subject, report: SamplerReport, x: Array, rng: np.random.Generator) -> None:
     """Ranks within the conditionals: uniform, for each variable and beside the one before it."""
-    if not isinstance(s.points, Discrete):
+    if not s.points.finite:
         x = x[: max(200, min(len(x), 2000))]
     ranks = _ranks(s, x, rng)  # (n, D), uniform in [0, 1)
     bins = 10
@@ -342,13 +347,12 @@ def _ranks(s: Subject, x: Array, rng: np.random.Generator) -> Array:
     """P(X_i < x_i | x_<i), and of what is at x_i itself a random share."""
     assert s.log_conditionals is not None
     ranks = np.empty(x.shape)
-    if not isinstance(s.points, Discrete):
-        for i in range(s.D):
-            ranks[:, i] = _rank_on_grid(s, x, i)
-        return np.clip(ranks, 0, 1)
     p = np.exp(call(s.log_conditionals, x, x.shape, "log_conditionals"))
     share = rng.random(x.shape) * p
     for i, K in enumerate(s.points.counts):
+        if s.points.real[i]:
+            ranks[:, i] = _rank_on_grid(s, x, i)
+            continue
         below = np.zeros(len(x))
         if K == 2:  # what is not at 1 is at 0: no further call is needed
             below = np.where(x[:, i] == 1, 1 - p[:, i], 0)
@@ -369,7 +373,7 @@ def _log_p(s: Subject, x: Array, i: int, value: Any) -> Array:
 def _rank_on_grid(s: Subject, x: Array, i: int) -> Array:
     """The integral of the density up to x_i by trapezoids, those about the samples the finest."""
     low, high = x[:, i].min(), x[:, i].max()
-    margin = 0.5 * (high - low) + 1
+    margin = 0.5 * (high - low) + s.points.spread[i]
     inner = np.quantile(x[:, i], np.linspace(0, 1, 201))
     grid = np.unique(np.r_[np.linspace(low - margin, high + margin, 401), inner])
     density = np.stack([np.exp(_log_p(s, x, i, t)) for t in grid], axis=1)  # (n, grid)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from pyarsimple import orders
 from pyarsimple._validation import check_size
-from pyarsimple.checks.points import Continuous, Discrete, as_values
+from pyarsimple.checks.models import has_bits, has_outputs, outputs_of, values_of
+from pyarsimple.checks.points import Points, as_points
 
 Array = npt.NDArray[Any]
 Function = Callable[..., Any]
@@ -28,7 +29,7 @@ class Subject:
 
     D: int
     order: Array
-    points: Discrete | Continuous
+    points: Points
     log_prob: Function | None = None
     log_conditionals: Function | None = None
     outputs: Function | None = None
@@ -41,7 +42,7 @@ class Subject:
     @property
     def configurations(self) -> int | None:
         """How many rows there are, for variables of finitely many values."""
-        return self.points.n_configurations if isinstance(self.points, Discrete) else None
+        return self.points.n_configurations
 
     def draw(self, rng: Any, n: int) -> Array:
         """Rows to test with."""
@@ -62,8 +63,8 @@ def as_subject(model: Any, D: int | None, order: Any, values: Any, **functions: 
         raise TypeError("D is missing: the number of variables")
     D = check_size(D, "D")
     order = getattr(model, "order", None) if order is None else order
-    values = getattr(model, "values", "bits") if values is None else values
-    subject = Subject(D, orders.check_order(order, D), as_values(values, D))
+    values = values_of(model) if values is None else values
+    subject = Subject(D, orders.check_order(order, D), as_points(values, D))
     names = {field.name for field in fields(Subject)} - {"D", "order", "points"}
     for name in names:
         found = functions.get(name)
@@ -77,9 +78,9 @@ def _from_model(model: Any, name: str) -> Any:
     if name == "sample":
         return None if not hasattr(model, "sample") else lambda n, rng: model.sample(n, rng=rng)
     if name == "outputs":
-        if hasattr(model, "forward"):
-            return lambda x: model.forward(x)[0]
-        return getattr(model, "conditionals", None)
+        return outputs_of(model) if has_outputs(model) else None
+    if name == "conditionals" and not has_bits(model):
+        return None
     if name == "loss":
         if hasattr(model, "nll_and_grads"):
             return lambda x: model.nll_and_grads(x)[0]

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from pyarsimple.checks.backward import check_backward
 from pyarsimple.checks.causality import check_autoregressive
-from pyarsimple.checks.densities import check_consistent, check_normalized
+from pyarsimple.checks.densities import MOST_SUMMED, check_consistent, check_normalized
 from pyarsimple.checks.gradients import check_gradients, generic_params
-from pyarsimple.checks.models import parameters
+from pyarsimple.checks.models import check_live, parameters
 from pyarsimple.checks.report import Report
-from pyarsimple.checks.sampler import check_sampler
+from pyarsimple.checks.sampler import MOST_COUNTED, check_sampler
 from pyarsimple.checks.subject import as_subject
 from pyarsimple.reports import to_json
 
@@ -23,7 +23,7 @@ from pyarsimple.reports import to_json
 NEEDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "gradients": (("nll_and_grads",), ("params",)),
     "backward": (("forward",), ("backward",), ("params",)),
-    "autoregressive": (("forward", "conditionals"),),
+    "autoregressive": (("forward", "conditionals", "log_conditionals"),),
     "normalized": (("log_prob", "log_conditionals"),),
     "sampler": (("sample",), ("log_prob", "log_conditionals")),
     "consistent": (("log_prob", "log_conditionals", "forward", "conditionals"),),
@@ -85,7 +85,8 @@ def check_model(
     model : model
         Anything with ``n_dims`` and some of ``params``, ``nll_and_grads``, ``forward`` and
         ``backward``, ``conditionals``, ``log_conditionals``, ``log_prob``, ``sample``, ``start``,
-        ``order``, ``values``. Its parameters are as before afterwards.
+        ``order``, ``values``. Its parameters are as before afterwards. Of our models the kinds of
+        variables are known; see `at_context` for those that take a context.
     x : array_like, shape (N, D), optional
         Rows for the gradients; drawn at random unless given.
     title : str, optional
@@ -97,24 +98,31 @@ def check_model(
     -------
     ModelReport
     """
+    if hasattr(model, "params"):
+        check_live(model)
     seeds = np.random.default_rng(rng)
     rows = as_subject(model, None, None, None).draw(seeds, 25) if x is None else np.asarray(x)
     point = generic_params(model.params, rng=seeds) if hasattr(model, "params") else {}
     checks: dict[str, Callable[[], Report]] = {
         "gradients": lambda: check_gradients(model, point, x=rows),
         "backward": lambda: check_backward(model, params=point, x=rows),
-        "autoregressive": lambda: check_autoregressive(
-            model, values=getattr(model, "values", "bits")
-        ),
+        "autoregressive": lambda: check_autoregressive(model),
         "normalized": lambda: check_normalized(model),
         "sampler": lambda: check_sampler(model),
         "consistent": lambda: check_consistent(model, x=rows),
     }
+    s = as_subject(model, None, None, None)
+    most = {"normalized": MOST_SUMMED, "sampler": MOST_COUNTED}
+    too_many = [name for name in most if (s.configurations or np.inf) > most[name]]
+    if s.log_conditionals is not None:
+        too_many = []
     report = ModelReport(title or type(model).__name__)
     for name, check in checks.items():
         missing = [group for group in NEEDS[name] if not any(hasattr(model, m) for m in group)]
         if missing:
             report.skipped[name] = f"there is no {' or '.join(missing[0])}"
+        elif name in too_many:
+            report.skipped[name] = "too many configurations to count, and no log_conditionals"
         elif name in ("gradients", "backward") or not point:
             report.reports[name] = check()
         else:

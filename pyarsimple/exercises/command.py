@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -54,11 +55,19 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "default": ".", "metavar": "DIR", "help": "the student's folder (default: here)"
     }  # fmt: skip
 
-    add = actions.add_parser("list", help="what there is, and how far you are")
+    add = actions.add_parser(
+        "list",
+        help="what there is, and how far you are",
+        description="The exercises: what each teaches, how long it takes, how far you are.",
+    )
     add.add_argument("--folder", **folder)
 
-    add = actions.add_parser("start", help="write the file of an exercise")
-    add.add_argument("name", metavar="NAME")
+    add = actions.add_parser(
+        "start",
+        help="write the file of an exercise",
+        description="Write the file of an exercise: contract, definition, and a hole to fill in.",
+    )
+    add.add_argument("name", metavar="NAME", help="an exercise, as the list calls it")
     add.add_argument("--folder", **folder)
     add.add_argument("--force", action="store_true", help="replace a file that is there already")
 
@@ -66,7 +75,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "grade", help="grade a file",
         description="Grade a file; the outcome is recorded in exercises-progress.json beside it.",
     )  # fmt: skip
-    add.add_argument("file", metavar="FILE")
+    add.add_argument("file", metavar="FILE", help="your answer")
     add.add_argument("--exercise", metavar="NAME", help="if the file does not say which it answers")
     add.add_argument(
         "--student", metavar="NAME", default=os.environ.get("PYARSIMPLE_STUDENT", ""),
@@ -79,12 +88,20 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add.add_argument("--no-record", action="store_true",
                      help="do not write exercises-progress.json beside the file")  # fmt: skip
 
-    add = actions.add_parser("hint", help="the next of three hints")
-    add.add_argument("name", metavar="NAME")
+    add = actions.add_parser(
+        "hint",
+        help="the next of three hints",
+        description="Print the next of three hints, each of which says more than the one before.",
+    )
+    add.add_argument("name", metavar="NAME", help="an exercise, as the list calls it")
     add.add_argument("--folder", **folder)
 
-    add = actions.add_parser("solution", help="the library's own code")
-    add.add_argument("name", metavar="NAME")
+    add = actions.add_parser(
+        "solution",
+        help="the library's own code",
+        description="Print the library's own code, as a file that can be graded.",
+    )
+    add.add_argument("name", metavar="NAME", help="an exercise, as the list calls it")
     add.add_argument("--folder", **folder)
     parser.set_defaults(run=run)
     return parser
@@ -107,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
     }.get(args.action, _list)  # fmt: skip
     try:
         return action(args)
+    except BrokenPipeError:  # as when piped into head: the command line knows what to do
+        raise
     except (UsageError, progress.ProgressError, OSError) as error:
         if getattr(args, "json", False):  # Gradescope wants a file whatever happens
             print(json.dumps({"score": 0, "output": f"error: {error}"}, indent=2))
@@ -117,7 +136,9 @@ def run(args: argparse.Namespace) -> int:
 def _exercise(name: str) -> Exercise:
     key = name.removesuffix(".py").replace("_", "-")
     if key not in ladder():
-        raise UsageError(f"no exercise {name!r}; the list: pyarsimple exercises")
+        near = difflib.get_close_matches(key.lower(), ladder(), n=1)
+        meant = f"; did you mean {near[0]}?" if near else "; the list: pyarsimple exercises"
+        raise UsageError(f"no exercise {name!r}{meant}")
     return ladder()[key]
 
 

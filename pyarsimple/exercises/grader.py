@@ -162,8 +162,9 @@ class StageResult:
             lines += [] if self.status == COSTLY else ["      Smallest example that fails:"]
             lines += [f"        {line}"[:WIDTH] for line in example]
         if self.cause:
+            end = "" if self.cause.endswith(("?", ".")) else "."
             lines += textwrap.wrap(
-                f"Likely cause: {self.cause}.", WIDTH, initial_indent=" " * 6,
+                f"Likely cause: {self.cause}{end}", WIDTH, initial_indent=" " * 6,
                 subsequent_indent=" " * 8,
             )  # fmt: skip
         return "\n".join(lines + [f"        {line}" for line in self.picture])
