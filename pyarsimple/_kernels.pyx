@@ -160,7 +160,7 @@ cdef int check(int status) except -1:
     return 0
 
 
-cdef class Memory:
+cdef class _Memory:
     """Memory of a large result. When nobody uses it any more, it is kept for the next one."""
 
     cdef void *p
@@ -185,10 +185,10 @@ cdef new_array(shape, dtype):
         size *= n
     if size < LEAST_BYTES:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, Memory(size))
+    return np.ndarray(shape, dtype, _Memory(size))
 
 
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+cdef object FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 
 # Conditionals of bits, and Adam's update.

@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from pyarsimple import missing
 from pyarsimple import orders as orders_
 from pyarsimple._validation import check_size
 from pyarsimple.autoregressive import AutoregressiveModel, row_blocks
 from pyarsimple.density import Array, Density, Params
 
 if TYPE_CHECKING:
+    from pyarsimple import missing
     from pyarsimple.conditionals import Categorical, Conditional
 
 #: What belongs to one order, and so to the components only.
@@ -310,6 +310,8 @@ class OrderMixture(Density):
 
         With nothing observed they are the same for all rows: (1, K).
         """
+        from pyarsimple import missing
+
         if given is None and observed is None:
             prior: Array = self.weights[np.newaxis]
             return prior
@@ -334,6 +336,8 @@ class OrderMixture(Density):
         Arguments and result are those of `AutoregressiveModel.marginal`. Each component takes the
         method that suits its order; the method of a row is that of the least exact of them.
         """
+        from pyarsimple import missing
+
         return missing.marginals_of(self, x, observed, **settings)[0]
 
     def impute(
@@ -345,6 +349,8 @@ class OrderMixture(Density):
         probability given what was observed, and completes the row by the method that suits its
         order.
         """
+        from pyarsimple import missing
+
         return missing.impute_mixture(self, x, observed, **settings)
 
     def starting_with(self, observed: npt.ArrayLike) -> OrderMixture:

@@ -8,7 +8,6 @@ not.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import inspect
 import json
 import math
@@ -654,7 +653,7 @@ def _identity(run: _Run, settings: _Settings, train: _Rows, valid: _Rows | None)
     """What must be the same for a checkpoint to be continued, as text that an error can quote."""
     config = json.dumps(run.model.config(), sort_keys=True).encode()
     return {
-        "model": f"{run.model!r} ({hashlib.sha256(config).hexdigest()[:12]})",
+        "model": f"{run.model!r} ({_digest(config)})",
         "optimizer": repr(run.optimizer),
         **{name: _name_of(value) for name, value in vars(settings).items()},
         "x_train": train.name(),
@@ -662,9 +661,15 @@ def _identity(run: _Run, settings: _Settings, train: _Rows, valid: _Rows | None)
     }
 
 
+def _digest(content: bytes) -> str:
+    import hashlib  # takes long
+
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
 def _data_name(x: Array) -> str:
     first = np.ascontiguousarray(x[:100], dtype=np.float64)
-    return f"{x.shape} ({hashlib.sha256(first.tobytes()).hexdigest()[:12]})"
+    return f"{x.shape} ({_digest(first.tobytes())})"
 
 
 def _name_of(value: Any) -> str:
@@ -675,7 +680,7 @@ def _name_of(value: Any) -> str:
     code = getattr(value, "__code__", None)
     content = repr((code.co_code, code.co_consts, code.co_names)) if code else ""
     name = getattr(value, "__qualname__", type(value).__name__)
-    return f"{name} ({hashlib.sha256(content.encode()).hexdigest()[:12]})"
+    return f"{name} ({_digest(content.encode())})"
 
 
 def _check_lbfgs(model: AutoregressiveModel, settings: _Settings, schedule: object) -> None:
