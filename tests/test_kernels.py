@@ -333,6 +333,44 @@ def test_python_threads_at_once():
         list(threads.map(work, range(4), timeout=120))  # raises what the threads raise
 
 
+def test_memory_is_used_again_only_when_nobody_uses_it():
+    """Large results lie in memory that is kept for later ones; a view of one holds it, too."""
+    problem = Problem(150, 90, 300, np.float64)
+    rng = np.random.default_rng(5)
+    held = []
+    for k in range(40):
+        x = problem.array(100, 100 + 37 * (k % 5))  # 80 kB and more
+        out = kernels.bernoulli_log_p(x, np.ones_like(x))
+        assert out.flags.writeable
+        assert out.ctypes.data % 64 == 0
+        held.append((out[3:, ::7], out[3:, ::7].copy()))  # and not out itself
+        if k % 3 == 2:
+            del held[rng.integers(len(held))]
+        for view, copy in held:
+            np.testing.assert_array_equal(view, copy)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_little_memory_is_kept():
+    """Of 400 MB that were in use at once, some 64 stay, and the second time it takes no more."""
+    code = """
+import re
+import numpy as np
+from pyarsimple import _kernels
+def kept():
+    x = np.zeros((1000, 1250))
+    results = [_kernels.bernoulli_log_p(x, x) for _ in range(40)]
+    del results, x
+    return int(re.search(r"VmRSS:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
+_kernels.bernoulli_log_p(np.zeros((1, 1)), np.zeros((1, 1)))
+print(kept(), kept(), kept())
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second, third = (float(word) for word in run.stdout.split())
+    assert max(first, second, third) < 64 + 100
+    assert third - first < 20
+
+
 def _in_child(problem, expected, queue):
     assert_same_bits(problem.everything(), expected)
     queue.put("the same")
