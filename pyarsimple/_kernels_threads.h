@@ -55,11 +55,14 @@ static struct {
     int inside;     /* workers that have joined and not left */
     /* The workers. */
     unsigned generation; /* counts the jobs; a worker waits until it changes */
-    int n_workers, n_sleeping;
+    int n_workers;
     int busy; /* held by the thread whose job it is */
     pthread_mutex_t mutex;
-    pthread_cond_t wake;
-} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    struct {
+        int asleep;
+        pthread_cond_t wake;
+    } worker[MAX_THREADS];
+} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void pool_pause(void)
 {
@@ -87,26 +90,43 @@ static void pool_work(int slot)
         function(context, task, slot);
 }
 
-/* Wait until the generation is no longer `seen`: first spinning, then asleep. */
-static unsigned pool_await(unsigned seen)
+/* Whether there is a job that worker `me` has not seen and may join. */
+static int pool_calls(int me, unsigned seen)
+{
+    return __atomic_load_n(&pool.generation, __ATOMIC_SEQ_CST) != seen
+        && me < __atomic_load_n(&pool.helpers, __ATOMIC_RELAXED);
+}
+
+/* Wait for such a job: first spinning, then asleep. One that was not wanted last time, because fewer
+ * threads are to be used than before, sleeps at once: it would spin on a core that others need. */
+static void pool_await(int me, unsigned seen)
 {
     const double patience = 200e-6;
     double start = pool_seconds();
-    do {
+    while (me < __atomic_load_n(&pool.helpers, __ATOMIC_RELAXED)
+           && pool_seconds() - start < patience)
         for (int k = 0; k < 64; k++) {
-            unsigned now = __atomic_load_n(&pool.generation, __ATOMIC_ACQUIRE);
-            if (now != seen)
-                return now;
+            if (pool_calls(me, seen))
+                return;
             pool_pause();
         }
-    } while (pool_seconds() - start < patience);
     pthread_mutex_lock(&pool.mutex);
-    __atomic_fetch_add(&pool.n_sleeping, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&pool.generation, __ATOMIC_SEQ_CST) == seen)
-        pthread_cond_wait(&pool.wake, &pool.mutex);
-    __atomic_fetch_sub(&pool.n_sleeping, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&pool.worker[me].asleep, 1, __ATOMIC_SEQ_CST);
+    while (!pool_calls(me, seen))
+        pthread_cond_wait(&pool.worker[me].wake, &pool.mutex);
+    __atomic_store_n(&pool.worker[me].asleep, 0, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&pool.mutex);
-    return __atomic_load_n(&pool.generation, __ATOMIC_ACQUIRE);
+}
+
+/* Wake the workers that may join the job and are asleep. */
+static void pool_wake(void)
+{
+    for (int k = 0; k < pool.helpers; k++)
+        if (__atomic_load_n(&pool.worker[k].asleep, __ATOMIC_SEQ_CST)) {
+            pthread_mutex_lock(&pool.mutex);
+            pthread_cond_signal(&pool.worker[k].wake);
+            pthread_mutex_unlock(&pool.mutex);
+        }
 }
 
 static void *pool_worker(void *number)
@@ -114,7 +134,8 @@ static void *pool_worker(void *number)
     int me = (int)(ptrdiff_t)number;
     unsigned seen = 0; /* perhaps not the latest: then one look too many at a closed job */
     for (;;) {
-        seen = pool_await(seen);
+        pool_await(me, seen);
+        seen = __atomic_load_n(&pool.generation, __ATOMIC_SEQ_CST);
         /* Join first, then look whether the job is open; its caller closes it first and then
          * looks whether anybody is inside. One of the two sees the other. */
         __atomic_fetch_add(&pool.inside, 1, __ATOMIC_SEQ_CST);
@@ -129,7 +150,6 @@ static void pool_after_fork_in_child(void)
 {
     memset(&pool, 0, sizeof pool);
     pthread_mutex_init(&pool.mutex, NULL);
-    pthread_cond_init(&pool.wake, NULL);
 }
 
 /* Start workers until there are `wanted`; returns how many there are. Called by the job's owner. */
@@ -148,6 +168,7 @@ static int pool_start(int wanted)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool.n_workers < wanted) {
         pthread_t thread;
+        pthread_cond_init(&pool.worker[pool.n_workers].wake, NULL);
         if (pthread_create(&thread, NULL, pool_worker, (void *)(ptrdiff_t)pool.n_workers) != 0)
             break;
         pthread_detach(thread);
@@ -165,14 +186,10 @@ static void run_tasks(int threads, ptrdiff_t n_tasks, task_function function, vo
         pool.context = context;
         pool.n_tasks = n_tasks;
         pool.next = 0;
-        pool.helpers = pool_start(helpers);
+        __atomic_store_n(&pool.helpers, pool_start(helpers), __ATOMIC_RELAXED);
         __atomic_store_n(&pool.open, 1, __ATOMIC_SEQ_CST);
         __atomic_fetch_add(&pool.generation, 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&pool.n_sleeping, __ATOMIC_SEQ_CST) > 0) {
-            pthread_mutex_lock(&pool.mutex);
-            pthread_cond_broadcast(&pool.wake);
-            pthread_mutex_unlock(&pool.mutex);
-        }
+        pool_wake();
         pool_work(0);
         __atomic_store_n(&pool.open, 0, __ATOMIC_SEQ_CST);
         for (int k = 0; __atomic_load_n(&pool.inside, __ATOMIC_SEQ_CST) != 0; k++) {

@@ -371,6 +371,37 @@ print(kept(), kept(), kept())
     assert third - first < 20
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_threads_that_are_no_longer_to_be_used_sleep():
+    """A worker that looked at each job only to find that it may not join would take a core."""
+    code = """
+import re, time
+from pathlib import Path
+import numpy as np
+from pyarsimple import _kernels
+def run():
+    for _ in range(100):
+        _kernels.exponential(x)
+def wakes():
+    pattern = re.compile(r"\\nvoluntary_ctxt_switches:\\s*(\\d+)")
+    tasks = Path("/proc/self/task").iterdir()
+    return {task.name: pattern.search((task / "status").read_text())[1] for task in tasks}
+x = np.zeros(200_000)
+before = len(wakes())
+_kernels.set_num_threads(6)
+run()
+assert len(wakes()) == before + 5
+_kernels.set_num_threads(2)
+run()
+time.sleep(0.2)
+once = wakes()
+run()
+print(sum(once[name] != n for name, n in wakes().items()))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(run.stdout) <= 2  # the caller and one worker
+
+
 def _in_child(problem, expected, queue):
     assert_same_bits(problem.everything(), expected)
     queue.put("the same")
