@@ -39,6 +39,7 @@ STEPS = {
         ("skipping", "hidden units computed again only after a 1"),
         ("tiled", "tiles of 16 examples"),
         ("blocked", "blocks of 128 hidden units, threads over them"),
+        ("products", "exp(-a) multiplied by exp(-W): no exponentials"),
         ("library", "the library's kernel"),
     ),
     "gradient": (
@@ -102,7 +103,7 @@ class Work:
         pool.run(lambda part: function(part, pool.n, self.N, self.D, self.H, *pointers))
 
     def _score(self, step, pool):
-        n_sums = -(-self.H // 128) if step == "blocked" else 1
+        n_sums = -(-self.H // 128) if step in {"blocked", "products"} else 1
         z = np.empty((n_sums, self.N, self.D), np.float32)
         self._call(step, pool, self.x, self.W, self.c, self.V, self.b, z)
         return {"logits": z[0] if n_sums == 1 else z.sum(axis=0) + self.b}

@@ -141,3 +141,41 @@ void blocked(ARGUMENTS)
                   V, mine);
     }
 }
+
+/* 6: what is kept is e = exp(-a): where x_i is 1, adding W_i to a is multiplying e by exp(-W_i), which
+ * is computed once for all examples. What is left of an exponential is a division. (The library
+ * also looks whether e is about to leave the numbers, and goes back to a then; this does not.) */
+void products(ARGUMENTS)
+{
+    (void)b;
+    long blocks = (H + BLOCK - 1) / BLOCK;
+    float(*factor)[BLOCK] = malloc(D * sizeof *factor), e[TILE][BLOCK], h[TILE][BLOCK];
+    for (long k = part; k < blocks; k += parts) {
+        long j0 = k * BLOCK, J = MIN(BLOCK, H - j0);
+        float *mine = z + k * N * D;
+        for (long i = 0; i < D; i++)
+            for (long j = 0; j < J; j++)
+                factor[i][j] = exponential(-W[i * H + j0 + j]);
+        for (long first = 0; first < N; first += TILE) {
+            long E = MIN(TILE, N - first);
+            for (long n = 0; n < E; n++)
+                for (long j = 0; j < J; j++) {
+                    e[n][j] = exponential(-c[j0 + j]);
+                    h[n][j] = 1.f / (1.f + e[n][j]);
+                }
+            for (long i = 0; i < D; i++)
+                for (long n = 0; n < E; n++) {
+                    float sum = 0;
+                    for (long j = 0; j < J; j++)
+                        sum += V[i * H + j0 + j] * h[n][j];
+                    mine[(first + n) * D + i] = sum;
+                    if (x[(first + n) * D + i] != 0)
+                        for (long j = 0; j < J; j++) {
+                            e[n][j] *= factor[i][j];
+                            h[n][j] = 1.f / (1.f + e[n][j]);
+                        }
+                }
+        }
+    }
+    free(factor);
+}
