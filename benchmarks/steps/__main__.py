@@ -63,6 +63,11 @@ def limit_blas(n):
     return threadpool_limits(n)
 
 
+def no_limit(n):
+    """To limit BLAS takes as long as a kernel, and the kernels do not use it."""
+    return contextlib.nullcontext()
+
+
 class Work:
     """The arrays of one computation, and the steps as functions of them."""
 
@@ -83,8 +88,8 @@ class Work:
     def run(self, step, pool):
         """One step with the threads of ``pool``: what it computed, by name."""
         if step in {"numpy", "library"}:
-            side = "numpy" if step == "numpy" else "compiled"
-            with pyarsimple.backend(side), pyarsimple.set_num_threads(pool.n), limit_blas(pool.n):
+            side, limit = ("numpy", limit_blas) if step == "numpy" else ("compiled", no_limit)
+            with pyarsimple.backend(side), pyarsimple.set_num_threads(pool.n), limit(pool.n):
                 return self._by_the_library()
         return (self._score if self.kind == "scoring" else self._gradient)(step, pool)
 
