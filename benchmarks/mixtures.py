@@ -223,6 +223,15 @@ def components_table(results):
     return "\n".join(lines)
 
 
+def published_before(settings):
+    """The repository's results of cells whose settings have not changed."""
+    try:
+        cells = likelihoods.read_json("results/mixtures.json")["cells"]
+    except OSError:
+        return {}
+    return {cell: r for cell, r in cells.items() if r["settings"] == settings.get(cell)}
+
+
 def write_outcome(folder, results, published, *, publish):
     """Write results.json, table.txt and settings.md; to publish, into the repository too."""
     text = table(results, published)
@@ -281,6 +290,9 @@ def run(args, settings, published):
         )
         mixture = mixture_of(cell, settings[cell], data, folder)
         mixture.save(folder.path / f"{cell.replace('/', '-')}.mixture.npz")
+    if args.publish:  # beside what was not run this time
+        results = published_before(settings) | results
+        results = {cell: results[cell] for cell in settings if cell in results}
     print(write_outcome(folder, results, published, publish=args.publish))
     return problems
 
