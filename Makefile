@@ -26,7 +26,7 @@ PARALLEL = -n auto --dist worksteal
 # The suite runs in NumPy first, for that side is the definition; then in full, with coverage.
 test: lint
 	PYARSIMPLE_REQUIRE_EXTENSION=1 $(BIN)/python setup.py --quiet build_ext --inplace
-	PYARSIMPLE_BACKEND=numpy $(BIN)/python -m pytest -q $(PARALLEL) -m "not packaging"
+	PYARSIMPLE_BACKEND=numpy $(BIN)/python -m pytest -q $(PARALLEL) -m "not packaging and not once"
 	PYARSIMPLE_REQUIRE_EXTENSION=1 $(BIN)/python -m pytest -q $(PARALLEL) --cov --cov-report=term --cov-fail-under=95
 
 lint: $(VENV)/.has-dev

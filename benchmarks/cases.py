@@ -154,7 +154,7 @@ class Profile:
 def make_profile(name, threads):
     """The profile of that name, and the cases in it."""
     if name == "quick":
-        return Profile(TABLE, rounds=3, seconds=0.03, limits_seconds=0.15)
+        return Profile(TABLE, rounds=2, seconds=0.05, limits_seconds=0.15)
     if name == "tiny":
         return Profile(tuple(map(_tiny, TABLE)), rounds=1, seconds=0.0, limits_seconds=0.01)
     if name == "full":

@@ -76,7 +76,6 @@ class Worker:
 
     def forget(self, task):
         self.tasks.pop(task, None)
-        gc.collect()
         return {}
 
 

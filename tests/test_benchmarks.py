@@ -13,6 +13,8 @@ import pytest
 
 import pyarsimple.twins
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "benchmarks" / "runner.py").is_file():
     pytest.skip("the benchmarks are not here", allow_module_level=True)

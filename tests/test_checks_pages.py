@@ -10,6 +10,8 @@ import pytest
 
 from pyarsimple import checks
 
+pytestmark = pytest.mark.once
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = ["how-to-check-a-gradient.md", "how-to-check-causality.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)

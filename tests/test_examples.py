@@ -11,6 +11,8 @@ import pytest
 
 from pyarsimple import twins
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -47,6 +47,8 @@ from pyarsimple.exercises.texts import name_in, solution_of
 from pyarsimple.exercises.traces import cause_of
 from pyarsimple.mixtures import OrderMixture
 
+pytestmark = pytest.mark.once
+
 ANSWERS = Path(__file__).parent / "answers"
 EXERCISES = list(ladder().values())
 SEEDS = (0, seed_of("Ada"), seed_of("Radford"))

@@ -16,6 +16,8 @@ from pyarsimple import check_command
 from pyarsimple.exercises import command, ladder, progress
 from pyarsimple.exercises.texts import solution_of
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[1]
 ANSWERS = Path(__file__).parent / "answers"
 

@@ -15,6 +15,8 @@ from pyarsimple.exercises.grader import grade_here, not_reached, seed_of
 from pyarsimple.exercises.runner import Limits, grade_file
 from pyarsimple.exercises.texts import solution_of
 
+pytestmark = pytest.mark.once
+
 EXERCISE = ladder()["order-mixture"]
 HEAD = 'import os, sys, time\nimport numpy as np\nEXERCISE = "order-mixture"\n'
 RIGHT = "    return np.logaddexp.reduce(log_p, axis=0) - np.log(len(log_p))\n"

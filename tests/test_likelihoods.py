@@ -11,6 +11,8 @@ import pytest
 
 import pyarsimple
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "benchmarks" / "likelihoods.py").is_file():
     pytest.skip("the benchmarks are not here", allow_module_level=True)

@@ -12,6 +12,8 @@ import pytest
 import pyarsimple
 from pyarsimple.orders import OrderMixture
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "benchmarks" / "mixtures.py").is_file():
     pytest.skip("the benchmarks are not here", allow_module_level=True)
