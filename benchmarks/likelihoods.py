@@ -87,12 +87,15 @@ def make_order(order, x):
     """One of `pyarsimple.orders.NAMES`, also with a first variable, or a seed to draw one from."""
     if isinstance(order, int):
         return orders.random(x.shape[1], rng=order)
-    if isinstance(order, list):
-        name, first = order
-        of_data = {"tree": orders.by_tree, "mutual-information": orders.by_mutual_information}
-        return of_data[name](x, first=first)
     side = math.isqrt(x.shape[1])
-    return orders.make(order, x.shape[1], image_shape=(side, x.shape[1] // side), x=x)
+    shape = (side, x.shape[1] // side)
+    if isinstance(order, list):
+        name, number = order
+        of_data = {"tree": orders.by_tree, "mutual-information": orders.by_mutual_information}
+        if name in of_data:
+            return of_data[name](x, first=number)
+        return orders.make(name, x.shape[1], image_shape=shape, rng=number)
+    return orders.make(order, x.shape[1], image_shape=shape, x=x)
 
 
 def make_model(kind, settings, x):

@@ -208,7 +208,8 @@ def order_in_words(order):
     if isinstance(order, dict):
         return f"set {order['set']}"
     if isinstance(order, list):
-        return f"{order[0]} from {order[1]}"
+        name, number = order
+        return f"{name} {number}" if name == "dispersed" else f"{name} from {number}"
     return f"random {order}" if isinstance(order, int) else order
 
 

@@ -115,7 +115,7 @@ def test_relabelling_the_variables_relabels_the_model():
 
 IMAGES = {
     "rows": orders.by_rows, "columns": orders.by_columns, "snake": orders.snake,
-    "spiral": orders.spiral, "hilbert": orders.hilbert,
+    "spiral": orders.spiral, "hilbert": orders.hilbert, "dispersed": orders.dispersed,
 }  # fmt: skip
 sides = st.integers(1, 24)
 
@@ -134,7 +134,7 @@ def test_each_pixel_comes_once(name, height, width):
     assert order.flags.c_contiguous
     assert order.flags.writeable
     assert sorted(order.tolist()) == list(range(height * width))
-    assert order[0] == 0
+    assert name == "dispersed" or order[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,25 @@ def test_a_part_of_hilberts_curve_is_a_part_of_the_image():
             runs = [order[k : k + 64] for k in range(0, len(order) - 64, 16)]
             spans[name] = np.mean([np.ptp(run // width) + np.ptp(run % width) for run in runs])
         assert spans["hilbert"] < 0.75 * spans["snake"]
+
+
+@given(st.integers(2, 24), st.integers(2, 24), st.integers(0, 9))
+def test_early_pixels_are_dispersed(height, width, seed):
+    """A fifth of the image is known before two known pixels touch along an edge."""
+    order = orders.dispersed(height, width, rng=seed)
+    early = np.zeros((height, width), bool)
+    early.flat[order[: max(1, height * width // 5)]] = True
+    assert not (early[1:] & early[:-1]).any()
+    assert not (early[:, 1:] & early[:, :-1]).any()
+
+
+def test_dispersed_orders_are_drawn():
+    drawn = [orders.dispersed(9, 7, rng=seed) for seed in (0, 0, 1)]
+    assert (drawn[0] == drawn[1]).all()
+    assert (drawn[0] != drawn[2]).any()
+    assert (orders.make("dispersed", 63, image_shape=(9, 7), rng=1) == drawn[2]).all()
+    first = {orders.dispersed(3, 3, rng=seed)[0] for seed in range(200)}
+    assert first == set(range(9))  # any pixel may be the first
 
 
 @pytest.mark.parametrize("make", IMAGES.values())
@@ -415,7 +434,8 @@ def test_the_page_shows_the_orders_as_they_are():
         orders.NAMES
     )
     names, *lines = page.split("Positions of the pixels")[1].split("```")[1].strip().splitlines()
-    cells = np.array([[int(n) for n in line.split()] for line in lines])  # (4, 5 * 4)
+    cells = np.array([[int(n) for n in line.split()] for line in lines])  # (4, 6 * 4)
     for k, name in enumerate(names.split()):
+        order = orders.make(name, 16, image_shape=(4, 4), rng=0)
         shown = cells[:, 4 * k : 4 * k + 4]
-        assert shown.tolist() == orders.inverse(IMAGES[name](4, 4)).reshape(4, 4).tolist(), name
+        assert shown.tolist() == orders.inverse(order).reshape(4, 4).tolist(), name
