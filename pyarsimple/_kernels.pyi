@@ -136,3 +136,23 @@ def made_sample(
     degrees: Sequence[IntArray],
     hidden: str,
 ) -> Array: ...
+def hidden_layers(a: Array, W: Sequence[Array], c: Sequence[Array], hidden: str) -> list[Array]: ...
+def dense_forward(
+    x: Array,
+    known: Array,
+    W: Sequence[Array],
+    U: Array,
+    c: Sequence[Array],
+    V: Array,
+    b: Array,
+    hidden: str,
+) -> tuple[Array, list[Array]]: ...
+def dense_backward(
+    d_logits: Array,
+    x: Array,
+    known: Array,
+    layers: Sequence[Array],
+    W: Sequence[Array],
+    V: Array,
+    hidden: str,
+) -> tuple[list[Array], Array, list[Array], Array, Array]: ...

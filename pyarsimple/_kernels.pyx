@@ -367,7 +367,8 @@ def masked_forward(const real[:, ::1] h, const real[:, ::1] W, const Py_ssize_t[
                    hidden=None, const real[:, ::1] keep=None, real[:, ::1] add_to=None):
     """Through the mask, where sources <= targets: h W + bias; or hidden units from that.
 
-    With ``keep`` these are multiplied by it. The result is added to ``add_to``, if given.
+    With ``keep`` these are multiplied by it. If there is ``add_to``, the product is added to that,
+    in place, before it goes through the hidden units.
     """
     cdef masked q = masked_problem(h.shape[0], sources, targets, transposed)
     result = new_array((q.N, q.n_targets), FLOAT64 if real is double else FLOAT32)
@@ -511,3 +512,49 @@ def made_sample(const real[:, ::1] x, Py_ssize_t n_known, const double[:, ::1] u
     finally:
         free(pointers)
     return samples
+
+
+# Multi-layer NADE. No weight is masked, but much of what is multiplied is 0, and skipped.
+
+
+def alike(n):
+    """The degrees of n sources or targets where every weight is free."""
+    return np.zeros(n, np.intp)
+
+
+def layers_from(h, W, c, hidden):
+    layers = [h]
+    for k in range(1, len(W)):
+        n_below, H = W[k].shape
+        layers.append(masked_forward(layers[k - 1], W[k], alike(n_below), alike(H), False, c[k],
+                                     hidden))
+    return layers
+
+
+def hidden_layers(a, W, c, hidden):
+    from pyarsimple.activations import activate  # not before this module is there
+
+    return layers_from(activate(a, hidden), W, c, hidden)
+
+
+def dense_forward(x, known, W, U, c, V, b, hidden):
+    n_inputs, H = W[0].shape
+    h = masked_forward(x, W[0], alike(n_inputs), alike(H), False, c[0])
+    masked_forward(known, U, alike(len(U)), alike(H), False, None, hidden, None, h)
+    layers = layers_from(h, W, c, hidden)
+    h = layers[len(W) - 1]
+    return masked_forward(h, V, alike(V.shape[1]), alike(len(V)), True, b), layers
+
+
+def dense_backward(d_logits, x, known, layers, W, V, hidden):
+    n, n_above = len(W), len(V)
+    dW, dc, d = [None] * n, [None] * n, d_logits
+    dV = masked_outer(layers[n - 1], d, alike(V.shape[1]), alike(n_above), True)
+    for k in reversed(range(n)):  # d: the gradient of what comes after this layer, then of its a
+        n_below, H = W[k].shape
+        d, dc[k] = masked_backward(d, V if k == n - 1 else W[k + 1], alike(H), alike(n_above),
+                                   k == n - 1, layers[k], hidden, None)
+        dW[k] = masked_outer(x if k == 0 else layers[k - 1], d, alike(n_below), alike(H), False)
+        n_above = H
+    dU = masked_outer(known, d, alike(known.shape[1]), alike(n_above), False)
+    return dW, dU, dc, dV, d_logits.sum(axis=0)

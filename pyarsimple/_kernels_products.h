@@ -369,7 +369,8 @@ INLINE void NAME(store_sorted)(const struct NAME(product) *p, real *row, ptrdiff
 
 /* What becomes of the sums s of some rows of a panel:
  *
- *     forward     g(s + bias) keep, the hidden units; without g it may be added to the result
+ *     forward     g(s + bias) keep, the hidden units, or without g the sum; s may be added to what
+ *                 the result holds
  *     backward    s keep g'(a), where h = g(a) keep are the hidden units; and its sum over the rows
  */
 INLINE void NAME(finish_rows)(const struct NAME(product) *p, ptrdiff_t n0, ptrdiff_t rows,
@@ -391,12 +392,12 @@ INLINE void NAME(finish_rows)(const struct NAME(product) *p, ptrdiff_t n0, ptrdi
                               : hidden == TANH    ? 1 - g * g
                                                   : v_if_less(v_set(0), g, v_set(1), v_set(0)));
                 total += s;
-            } else if (hidden != LINEAR)
-                s = activate(s + bias, hidden) * keep;
-            else {
+            } else {
                 s += bias;
                 if (p->add)
                     s += NAME(load_sorted)(p, p->out + row, m, left);
+                if (hidden != LINEAR)
+                    s = activate(s, hidden) * keep;
             }
             NAME(store_sorted)(p, p->out + row, m, left, s);
         }

@@ -222,7 +222,8 @@ TRAIN_MODEL: Arguments = (
     (
         "--order",
         "of the variables: natural (the default), reverse, random; of images rows, columns, snake, "
-        "spiral, hilbert, dispersed; from the data mutual-information, tree; or a permutation in a .npy file",
+        "spiral, hilbert, dispersed; from the data mutual-information, tree; or a permutation in a "
+        ".npy file",
         {"type": _order, "default": "natural", "metavar": "NAME"},
     ),
     (

@@ -261,9 +261,9 @@ def _hilbert(pixels: IntArray) -> IntArray:
 def dispersed(height: int, width: int, *, rng: Any = None) -> IntArray:
     """Next always the pixel with the fewest near ones before it: what is known is spread evenly.
 
-    The early pixels are a coarse picture, the late ones fill its gaps, each with known neighbours on
-    all sides. A model that was trained for all orders has seen such sets of known variables, unlike
-    the half-planes of a raster; and it errs less in this order than in a random one, which leaves
+    The early pixels are a coarse picture, the late ones fill its gaps, with known neighbours on all
+    sides. A model that was trained for all orders has seen such sets of known variables, unlike the
+    half-planes of a raster; and it errs less in this order than in a random one, which leaves
     clusters and holes. Ties are broken at random, so there are many such orders to average over.
 
     Parameters

@@ -337,14 +337,22 @@ class _Settings:
     decay: float | None
 
 
+#: Bytes of a parameter that are taken at once, so that what is computed from them stays in a cache.
+CACHE = 2**18
+
+
 def _add_l2(run: _Run, grads: Params, l2: float) -> float:
     """Add the gradient of l2/2 * (sum of squared free weights) and return that penalty."""
     penalty = 0.0
     for name, p in run.model.params.items():
         if l2 and p.ndim > 1 and not is_bias(name):
-            weights = np.where(run.masks[name], p, 0) if name in run.masks else p
-            grads[name] = grads[name] + l2 * weights
-            penalty += 0.5 * l2 * float(np.square(weights).sum())
+            g = grads[name]
+            for rows in row_blocks(len(p), p[:1].nbytes, CACHE):
+                weights = p[rows]
+                if name in run.masks:
+                    weights = np.where(run.masks[name][rows], weights, 0)
+                penalty += 0.5 * l2 * float(np.square(weights).sum())
+                g[rows] += l2 * weights
     return penalty
 
 
@@ -354,7 +362,9 @@ def _update_average(run: _Run, decay: float) -> None:
     assert isinstance(run.optimizer, Optimizer)
     d = min(decay, (1 + run.optimizer.t) / (10 + run.optimizer.t))
     for name, mean in run.average.items():
-        mean += (1 - d) * (run.model.params[name] - mean)
+        p = run.model.params[name]
+        for rows in row_blocks(len(p), p[:1].nbytes, CACHE):
+            mean[rows] += (1 - d) * (p[rows] - mean[rows])
 
 
 def _epoch_of_batches(run: _Run, train: _Rows, settings: _Settings) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import inspect
 import os
 import pkgutil
 import types
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -186,6 +187,34 @@ def made_gradients(s):
     return [s.real(len(x), len(b)), layers, W, V, A, *settings]
 
 
+def orderless(s):
+    """From W to hidden, and how many rows, features and outputs there are."""
+    N, D, (F, P) = s.draw(counts), s.draw(dims), s.draw(st.tuples(dims, dims))
+    sizes = [F, *s.draw(st.lists(widths, min_size=1, max_size=3))]
+    W = [s.real(*shape, scale=1 / np.sqrt(shape[0])) for shape in pairwise(sizes)]
+    c, U = [s.real(H) for H in sizes[1:]], s.real(D, sizes[1], scale=1 / np.sqrt(D))
+    V, b = s.real(P, sizes[-1], scale=1 / np.sqrt(sizes[-1])), s.real(P)
+    hidden = s.draw(st.sampled_from(["sigmoid", "relu", "tanh"]))
+    x = s.real(N, F) if s.draw(st.booleans()) else s.bits(N, F)
+    return x, s.bits(N, D), W, U, c, V, b, hidden
+
+
+def hidden_layers(s):
+    x, _, W, _, c, *_, hidden = orderless(s)
+    return [s.real(len(x), len(c[0])), W, c, hidden]
+
+
+def dense_forward(s):
+    return list(orderless(s))
+
+
+def dense_backward(s):
+    x, known, W, U, c, V, b, hidden = orderless(s)
+    _, layers = TWINS["dense_forward"].__wrapped__(x, known, W, U, c, V, b, hidden)
+    d_logits = s.real(len(x), len(b)) * s.bits(len(x), len(b))
+    return [d_logits, x, known, layers, W, V, hidden]
+
+
 def adam_update_(s):
     shape = tuple(s.draw(st.lists(dims, min_size=1, max_size=2)))
     p, g, m = s.real(*shape), s.real(*shape), s.real(*shape)
@@ -197,6 +226,7 @@ INPUTS = {
     for function in (
         bernoulli_log_p, bernoulli_d_logits, fvsbn_logits, fvsbn_backward, fvsbn_sample,
         nade_logits, nade_backward, nade_sample, made_layers, made_gradients, made_sample,
+        hidden_layers, dense_forward, dense_backward,
         adam_update_,
     )
 }  # fmt: skip

@@ -66,6 +66,7 @@ from pyarsimple.autoregressive import (
 )
 from pyarsimple.conditionals import Categorical, Conditional
 from pyarsimple.orders import Columns, one_each
+from pyarsimple.twins import twin
 
 HIDDEN = ("relu", "tanh", "sigmoid")
 
@@ -76,6 +77,7 @@ CACHE = 2 * 2**20
 # Above the first activation: the same whatever is known.
 
 
+@twin
 def hidden_layers(a: Array, W: list[Array], c: list[Array], hidden: str) -> list[Array]:
     """h_1, h_2, ..., from the activation a (N, H_1) of the first hidden layer."""
     layers = [activate(a, hidden)]
@@ -102,7 +104,8 @@ def hidden_layers_backward(
 # not.
 
 
-def masked_forward(
+@twin
+def dense_forward(
     x: Array, known: Array, W: list[Array], U: Array, c: list[Array], V: Array, b: Array,
     hidden: str,
 ) -> tuple[Array, list[Array]]:  # fmt: skip
@@ -116,18 +119,18 @@ def masked_forward(
     return logits, layers
 
 
-def masked_backward(
+@twin
+def dense_backward(
     d_logits: Array, x: Array, known: Array, layers: list[Array], W: list[Array], V: Array,
     hidden: str,
 ) -> tuple[list[Array], Array, list[Array], Array, Array]:  # fmt: skip
     """Gradients dW (a list), dU, dc (a list), dV, db."""
-    dW, dc = [np.zeros_like(W_k) for W_k in W[1:]], [np.zeros(W_k.shape[1], x.dtype) for W_k in W]
-    dW.insert(0, W[0])  # replaced below
+    dW, dc = [np.zeros_like(W_k) for W_k in W], [np.zeros_like(W_k[0]) for W_k in W]
     db = d_logits.sum(axis=0)
     dV = d_logits.T @ layers[-1]
     d_a = hidden_layers_backward(d_logits @ V, layers, W, hidden, dW, dc)  # (N, H_1)
-    dc[0] = d_a.sum(axis=0)
-    dW[0] = x.T @ d_a
+    dc[0] += d_a.sum(axis=0)
+    dW[0] += x.T @ d_a
     return dW, known.T @ d_a, dc, dV, db
 
 
@@ -381,7 +384,7 @@ class OrderlessNADE(AutoregressiveModel):
 
     def _hidden(self, x: Array) -> Array:
         everything = np.ones((len(x), self.n_dims), x.dtype)
-        return masked_forward(x, everything, *self._weights(), self.hidden)[1][-1]
+        return dense_forward(x, everything, *self._weights(), self.hidden)[1][-1]
 
     def _start(self, n: int, context: Array | None) -> OrderlessState:
         x = np.zeros((n, self.n_inputs), self.dtype)
@@ -421,12 +424,12 @@ class OrderlessNADE(AutoregressiveModel):
         self._check_params()
         x, features, mask, factor = self._given(x, draw, self._check_context(context, len(x)))
         W, U, c, V, b = self._weights()
-        outputs, layers = masked_forward(features, mask, W, U, c, V, b, self.hidden)
+        outputs, layers = dense_forward(features, mask, W, U, c, V, b, self.hidden)
         share = np.ones(len(x)) if weight is None else check_weight(weight, len(x))
         factor *= (share / share.sum()).astype(self.dtype)[:, np.newaxis]
         loss = -(factor * self.conditional.log_p(outputs, x)).sum(dtype=np.float64)
         d_outputs = self.conditional.d_outputs(outputs, x, factor)
-        grads = masked_backward(d_outputs, features, mask, layers, W, V, self.hidden)
+        grads = dense_backward(d_outputs, features, mask, layers, W, V, self.hidden)
         return float(loss), self._gather(*grads)
 
     def nll_over_orders(
@@ -458,7 +461,7 @@ class OrderlessNADE(AutoregressiveModel):
         for rows in row_blocks(n, self._bytes_per_row(), 16 * CACHE):
             y_rows = y if y is None or len(y) == 1 else y[rows]
             x_rows, features, mask, factor = self._given(data[rows], known[rows], y_rows)
-            outputs, _ = masked_forward(features, mask, *self._weights(), self.hidden)
+            outputs, _ = dense_forward(features, mask, *self._weights(), self.hidden)
             log_p = self.conditional.log_p(outputs, x_rows)
             result[rows] = -(factor * log_p).sum(axis=1, dtype=np.float64)
         return result
