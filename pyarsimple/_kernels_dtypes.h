@@ -11,7 +11,7 @@
 #include "_kernels_elementwise.h"
 #include "_kernels_nade.h"
 #include "_kernels_products.h"
-#include "_kernels_links.h"
+#include "_kernels_ancestral.h"
 #undef DTYPE
 #undef real
 #undef integer
@@ -37,7 +37,7 @@
 #include "_kernels_elementwise.h"
 #include "_kernels_nade.h"
 #include "_kernels_products.h"
-#include "_kernels_links.h"
+#include "_kernels_ancestral.h"
 #undef DTYPE
 #undef real
 #undef integer

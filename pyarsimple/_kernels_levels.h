@@ -1,7 +1,7 @@
 /* The kernels for every SIMD level and dtype, and which level runs.
  *
  * The loops stand in _kernels_vector.h, _kernels_elementwise.h, _kernels_nade.h,
- * _kernels_products.h and _kernels_links.h, once. Here they are included for each level that the
+ * _kernels_products.h and _kernels_ancestral.h, once. Here they are included for each level that the
  * compiler can make and for each of the two dtypes, with the names of functions marked by both:
  * nade_logits_avx2_float32. One build so serves every x86-64; the best level that the CPU has is
  * chosen when the module is imported. Elsewhere, and with other compilers than gcc and clang, there
@@ -155,7 +155,9 @@ enum {
     FACTOR_FEATURES = 16, /* NADE: features in a task that computes exp(-W); */
     PARTIAL_BYTES = 1 << 24, /* what the blocks' parts of the logits may take up; */
     AHEAD = 4,           /* rows of weights are fetched so many rows before their use */
-    STRIP_VECS = 4,      /* links: vecs in a strip of variables */
+    MADE_TILE = 64,      /* samples of MADE: examples in a tile, */
+    MADE_RUN = 48,       /* positions in a run, */
+    MADE_TARGETS = 6,    /* and targets that are summed up at a time */
     PRODUCT_DEPTH = 160, /* masked products: how much of the inner index is copied at a time; */
     PRODUCT_ROWS = 240,  /* rows in a task, a multiple of what registers hold; */
     LIST_ROWS = 16,      /* rows, or columns, in a task that lists what is not 0; */
