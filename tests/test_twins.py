@@ -36,11 +36,11 @@ TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
 GRADIENT_TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
 
 # How to draw the arguments of each twin. Sizes lie on both sides of what a vector register, a tile
-# of examples or a block of hidden units holds.
+# of examples, a run of positions or a block of hidden units holds.
 
-dims = st.sampled_from([1, 2, 3, 5, 8, 13, 17, 40])
+dims = st.sampled_from([1, 2, 3, 5, 8, 13, 17, 40, 97])
 widths = st.sampled_from([1, 2, 3, 7, 8, 15, 16, 33, 64, 131])
-counts = st.sampled_from([0, 1, 2, 3, 7, 9, 16, 19, 35])
+counts = st.sampled_from([0, 1, 2, 3, 7, 9, 16, 19, 35, 70])
 
 
 class Source:
