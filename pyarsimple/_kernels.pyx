@@ -89,6 +89,7 @@ cdef extern from "_kernels_levels.h" nogil:
                                    void *) noexcept nogil
         void (*adam_update)(Py_ssize_t, void *, const void *, void *, void *,
                             double, double, double, double, double) noexcept nogil
+        void (*average_update)(Py_ssize_t, void *, const void *, double) noexcept nogil
         int (*nade_logits)(const nade *) noexcept nogil
         int (*nade_backward)(const nade *) noexcept nogil
         int (*nade_sample)(const nade *) noexcept nogil
@@ -239,6 +240,18 @@ def adam_update_(p, g, m, v, double learning_rate, double beta1, double beta2, d
     else:
         adam_update_flat[double](p.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1),
                                  learning_rate, beta1, beta2, epsilon, t)
+
+
+cdef average_update_flat(real[::1] mean, const real[::1] p, double rate):
+    with nogil:
+        kernels_for(real is double).average_update(p.shape[0], &mean[0], &p[0], rate)
+
+
+def average_update_(mean, p, double rate):
+    if p.dtype == np.float32:
+        average_update_flat[float](mean.reshape(-1), p.reshape(-1), rate)
+    else:
+        average_update_flat[double](mean.reshape(-1), p.reshape(-1), rate)
 
 
 # FVSBN: one masked product.

@@ -276,6 +276,7 @@ static const struct kernels NAME(kernels) = {
     .bernoulli_log_p = NAME(bernoulli_log_p),
     .bernoulli_d_logits = NAME(bernoulli_d_logits),
     .adam_update = NAME(adam_update),
+    .average_update = NAME(average_update),
     .nade_logits = NAME(nade_logits),
     .nade_backward = NAME(nade_backward),
     .nade_sample = NAME(nade_sample),

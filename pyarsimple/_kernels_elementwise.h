@@ -1,4 +1,4 @@
-/* Kernels that treat each number by itself: conditionals of bits, Adam's update.
+/* Kernels that treat each number by itself: conditionals of bits, Adam's update, a running average.
  *
  * A chunk of numbers is a task. What is left at the end, fewer numbers than a vec has, is copied
  * into whole vecs, so that every number goes through the same arithmetic wherever it stands.
@@ -94,6 +94,23 @@ static void NAME(adam_task)(void *context, ptrdiff_t task, int slot)
     }
 }
 
+/* m += rate (p - m) */
+static void NAME(average_task)(void *context, ptrdiff_t task, int slot)
+{
+    const struct elementwise *q = context;
+    CHUNK_BOUNDS(q, task);
+    (void)slot;
+    for (ptrdiff_t k = begin; k < whole; k += LANES) {
+        vec m = v_load(q->m + k);
+        v_store(q->m + k, m + q->rate * (v_load(q->x + k) - m));
+    }
+    if (left) {
+        vec m = v_load_part(q->m + whole, left, q->m + end);
+        m += q->rate * (v_load_part(q->x + whole, left, q->x + end) - m);
+        v_store_part(q->m + whole, m, left);
+    }
+}
+
 static void NAME(by_chunks)(struct elementwise *q, double work, task_function task)
 {
     run_tasks(threads_for(work), (q->n + CHUNK - 1) / CHUNK, task, q);
@@ -132,6 +149,12 @@ static void NAME(adam_update)(ptrdiff_t n, void *p, const void *g, void *m, void
         .epsilon = (real)epsilon,
     };
     NAME(by_chunks)(&q, 10. * (double)n, NAME(adam_task));
+}
+
+static void NAME(average_update)(ptrdiff_t n, void *mean, const void *p, double rate)
+{
+    struct elementwise q = {.n = n, .m = mean, .x = p, .rate = (real)rate};
+    NAME(by_chunks)(&q, 4. * (double)n, NAME(average_task));
 }
 
 /* The logits at which uniform numbers u in [0, 1) are just probabilities: u < sigmoid(z) exactly

@@ -125,7 +125,7 @@ struct masked {
     const void *h;                      /* backward: the units, shaped as the result */
     const void *keep;                   /* what multiplies the units, shaped so too; or NULL */
     void *totals;                       /* backward: the sums of the result over the rows; or NULL */
-    int add;                            /* forward, LINEAR: to what is in out */
+    int add;                            /* forward: to what is in out */
     void *out;
 };
 
@@ -136,6 +136,7 @@ struct kernels {
                                void *result);
     void (*adam_update)(ptrdiff_t n, void *p, const void *g, void *m, void *v, double learning_rate,
                         double beta1, double beta2, double epsilon, double t);
+    void (*average_update)(ptrdiff_t n, void *mean, const void *p, double rate);
     int (*nade_logits)(const struct nade *);
     int (*nade_backward)(const struct nade *);
     int (*nade_sample)(const struct nade *);

@@ -139,6 +139,12 @@ def adam_update_(
     p -= learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
 
 
+@twin
+def average_update_(mean: Array, p: Array, rate: float) -> None:
+    """A step of a running average of parameters: mean <- mean + rate (p - mean), in place."""
+    mean += rate * (p - mean)
+
+
 class Adam(Optimizer):
     """Steps by a running mean of the gradient over the root of a running mean of its square.
 

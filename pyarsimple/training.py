@@ -36,6 +36,7 @@ from pyarsimple.optimizers import (
     LBFGS,
     Optimizer,
     Schedule,
+    average_update_,
     clip_by_norm,
     make_optimizer,
     make_schedule,
@@ -337,7 +338,7 @@ class _Settings:
     decay: float | None
 
 
-#: Bytes of a parameter that are taken at once, so that what is computed from them stays in a cache.
+#: Bytes of a weight that are taken at once, so that what is computed from them stays in a cache.
 CACHE = 2**18
 
 
@@ -362,9 +363,7 @@ def _update_average(run: _Run, decay: float) -> None:
     assert isinstance(run.optimizer, Optimizer)
     d = min(decay, (1 + run.optimizer.t) / (10 + run.optimizer.t))
     for name, mean in run.average.items():
-        p = run.model.params[name]
-        for rows in row_blocks(len(p), p[:1].nbytes, CACHE):
-            mean[rows] += (1 - d) * (p[rows] - mean[rows])
+        average_update_(mean, run.model.params[name], 1 - d)
 
 
 def _epoch_of_batches(run: _Run, train: _Rows, settings: _Settings) -> tuple[float, float]:

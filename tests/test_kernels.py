@@ -111,10 +111,12 @@ class Problem:
     def elementwise(self):
         p, m, v = self.W.copy(), self.V.copy(), self.V**2
         kernels.adam_update_(p, self.V, m, v, 0.1, 0.9, 0.99, 1e-8, 3)
+        mean = self.W.copy()
+        kernels.average_update_(mean, self.V, 0.1)
         return {
             "log_p": kernels.bernoulli_log_p(self.d_logits, self.x),
             "d_logits": kernels.bernoulli_d_logits(self.d_logits, self.x, 0.1),
-            "adam p": p, "adam m": m, "adam v": v,
+            "adam p": p, "adam m": m, "adam v": v, "average": mean,
         }  # fmt: skip
 
     def everything(self):

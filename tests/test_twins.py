@@ -221,13 +221,18 @@ def adam_update_(s):
     return [p, g, m, abs(s.real(*shape)), 0.01, 0.9, 0.999, 1e-8, s.draw(st.integers(1, 1000))]
 
 
+def average_update_(s):
+    shape = tuple(s.draw(st.lists(dims, min_size=1, max_size=2)))
+    return [s.real(*shape), s.real(*shape), s.draw(st.floats(0, 1))]
+
+
 INPUTS = {
     function.__name__: function
     for function in (
         bernoulli_log_p, bernoulli_d_logits, fvsbn_logits, fvsbn_backward, fvsbn_sample,
         nade_logits, nade_backward, nade_sample, made_layers, made_gradients, made_sample,
         hidden_layers, dense_forward, dense_backward,
-        adam_update_,
+        adam_update_, average_update_,
     )
 }  # fmt: skip
 
