@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import pyarsimple
-from pyarsimple import models, optimizers, orders, reports
+from pyarsimple import models, optimizers, orders, reports, storage
 from pyarsimple.evaluation import evaluate
 
 HERE = Path(__file__).resolve().parent
@@ -164,11 +164,16 @@ class Folder:
             left.unlink()
 
 
-def train(cell, settings, data, checkpoint, *, progress=False):
-    """The model with the parameters that are best on the validation rows, and its history."""
-    model = make_model(cell.split("/")[0], settings, data["train"])
+def make_begun(cell, settings, x):
+    """A model that is to be trained."""
+    model = make_model(cell.split("/")[0], settings, x)
     if settings.get("initialize"):
-        model.initialize_from(data["train"])
+        model.initialize_from(x)
+    return model
+
+
+def train(cell, model, settings, data, checkpoint, *, progress=False):
+    """Leave the parameters that are best on the validation rows in the model; the history."""
     history = pyarsimple.fit(
         model,
         data["train"],
@@ -182,16 +187,26 @@ def train(cell, settings, data, checkpoint, *, progress=False):
     )
     if history.stopped == "interrupted":
         raise KeyboardInterrupt
-    return model, history
+    return history
 
 
 def run_cell(cell, settings, data, folder, *, listed=True, progress=False):
-    """A cell's result: kept from before, or trained (further) and scored now."""
+    """A cell's result: kept from before, or trained (further) and scored now.
+
+    Settings may have a second part, ``then``, with which a finished cell is trained on.
+    """
+    how = {"listed": listed, "progress": progress}
     key = digest(cell, settings, data)
     result = folder.finished(cell, settings)
     if result is not None and result["key"] == key:
         return result
-    model, history = train(cell, settings, data, folder.checkpoint(cell, key), progress=progress)
+    if "then" in settings:
+        before = {k: v for k, v in settings.items() if k != "then"}
+        seconds = run_cell(f"{cell}/before", before, data, folder, **how)["seconds"]
+        model, now = storage.load(folder.files(f"{cell}/before")[1]), before | settings["then"]
+    else:
+        seconds, model, now = 0.0, make_begun(cell, settings, data["train"]), settings
+    history = train(cell, model, now, data, folder.checkpoint(cell, key), progress=progress)
     valid, test = evaluate(model, data["valid"]), evaluate(model, data["test"])
     result = {
         "schema": SCHEMA,
@@ -206,7 +221,7 @@ def run_cell(cell, settings, data, folder, *, listed=True, progress=False):
         "epochs": history.n_epochs,
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
-        "seconds": history.seconds[-1] if history.seconds else 0.0,
+        "seconds": seconds + (history.seconds[-1] if history.seconds else 0.0),
         "settings": settings,
         "machine": machine(),
     }

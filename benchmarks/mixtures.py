@@ -29,7 +29,7 @@ from pyarsimple.orders import OrderMixture
 
 SCHEMA = 1
 RATED = ("valid", "test")
-SHARED = ("dtype", "model", "initialize", "optimizer", "fit")  # settings of all components
+SHARED = ("dtype", "model", "initialize", "optimizer", "fit", "then")  # settings of all components
 LABEL, COLUMN = 24, likelihoods.COLUMN  # 24 + 6 * 9 = 78: up to six numbers of components
 
 

@@ -67,6 +67,11 @@ def is_bias(name: str) -> bool:
     return name == "b" or name.rstrip("0123456789") == "c"
 
 
+def is_weight(name: str, p: Array) -> bool:
+    """Whether a parameter is a matrix of weights: what decays, if anything does."""
+    return p.ndim > 1 and not is_bias(name)
+
+
 _DEFAULTS: dict[str, Any] = {"conditional": Bernoulli(), "context": 0}
 
 

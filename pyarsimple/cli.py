@@ -46,7 +46,7 @@ FLAGS = {
     "n_hidden": "--hidden", "hidden_sizes": "--hidden", "hidden": "--activation",
     "dropout": "--dropout", "direct": "--direct", "degrees": "--degrees", "dtype": "--dtype",
     "order": "--order", "learning_rate": "--learning-rate", "momentum": "--momentum",
-    "nesterov": "--nesterov", "batch_size": "--batch-size", "max_epochs": "--max-epochs",
+    "nesterov": "--nesterov", "weight_decay": "--weight-decay", "batch_size": "--batch-size", "max_epochs": "--max-epochs",
     "patience": "--patience", "l2": "--l2", "schedule": "--schedule", "average": "--average",
     "max_grad_norm": "--max-grad-norm", "optimizer": "--optimizer", "binarize": "--binarize",
     "n_masks": "--masks", "redraw": "--redraw", "image_shape": "--image-shape",
@@ -285,6 +285,11 @@ TRAIN_STEPS: Arguments = (
     ),
     ("--momentum", "sgd: in [0, 1) (default: 0)", {"type": float, "metavar": "M"}),
     ("--nesterov", "sgd: Nesterov's momentum", {"action": "store_true", "default": None}),
+    (
+        "--weight-decay",
+        "adam: a step takes this share of each weight off, times its rate (default: 0)",
+        {"type": float, "metavar": "S"},
+    ),
     (
         "--batch-size",
         "rows a step (default: 100)",
@@ -657,7 +662,8 @@ def _run_train(args: argparse.Namespace) -> int:
 
 def make_optimizer(args: argparse.Namespace) -> Any:
     """The optimizer that the arguments ask for, by what its constructor takes."""
-    options = {name: getattr(args, name) for name in ("learning_rate", "momentum", "nesterov")}
+    names = ("learning_rate", "momentum", "nesterov", "weight_decay")
+    options = {name: getattr(args, name) for name in names}
     return construct(OPTIMIZERS[args.optimizer], args.optimizer, options)
 
 

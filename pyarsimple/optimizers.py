@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyarsimple._validation import check_number, check_size
+from pyarsimple.autoregressive import is_weight
 from pyarsimple.twins import twin
 
 Array = npt.NDArray[Any]
@@ -27,6 +28,9 @@ class Optimizer:
 
     #: Names of the arrays, like the parameters, that make up the memory.
     slots: ClassVar[tuple[str, ...]] = ()
+
+    #: What share of each weight a step takes off, over its step size; biases are let be.
+    weight_decay: float = 0.0
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = check_number(learning_rate, "learning_rate")
@@ -66,7 +70,10 @@ class Optimizer:
                 if name not in self.state[slot]:
                     self.state[slot][name] = np.zeros_like(p)
             memory = [self.state[slot][name] for slot in self.slots]
-            self._step(p, g, *memory, rate=self.learning_rate * factor)
+            rate = self.learning_rate * factor
+            if self.weight_decay and is_weight(name, p):
+                p *= 1 - rate * self.weight_decay
+            self._step(p, g, *memory, rate=rate)
 
     def _step(self, p: Array, g: Array, *memory: Array, rate: float) -> None:
         raise NotImplementedError
@@ -151,7 +158,13 @@ class Adam(Optimizer):
         m <- m + (1 - beta1)(g - m),    v <- v + (1 - beta2)(g^2 - v)
         p <- p - rate m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)
 
-    Reference: Kingma and Ba (2015), arXiv:1412.6980, algorithm 1.
+    With ``weight_decay`` each weight is first multiplied by 1 - rate weight_decay (biases are not).
+    That is AdamW: unlike a penalty in the loss (``l2`` of `fit`), whose gradient is divided by the
+    root as all of it is, it takes the same share of every weight. Masked weights decay too, which
+    changes no probability.
+
+    Reference: Kingma and Ba (2015), arXiv:1412.6980, algorithm 1; Loshchilov and Hutter (2019),
+    "Decoupled weight decay regularization", arXiv:1711.05101, for weight_decay.
     """
 
     slots = ("m", "v")
@@ -163,8 +176,10 @@ class Adam(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(learning_rate)
+        self.weight_decay = check_number(weight_decay, "weight_decay")
         self.beta1 = check_number(beta1, "beta1", high=1)
         self.beta2 = check_number(beta2, "beta2", high=1)
         self.epsilon = check_number(epsilon, "epsilon")

@@ -28,7 +28,7 @@ from pyarsimple.autoregressive import (
     Array,
     AutoregressiveModel,
     Params,
-    is_bias,
+    is_weight,
     row_blocks,
 )
 from pyarsimple.conditionals import Bernoulli
@@ -346,7 +346,7 @@ def _add_l2(run: _Run, grads: Params, l2: float) -> float:
     """Add the gradient of l2/2 * (sum of squared free weights) and return that penalty."""
     penalty = 0.0
     for name, p in run.model.params.items():
-        if l2 and p.ndim > 1 and not is_bias(name):
+        if l2 and is_weight(name, p):
             g = grads[name]
             for rows in row_blocks(len(p), p[:1].nbytes, CACHE):
                 weights = p[rows]

@@ -282,6 +282,7 @@ def test_a_mistake_in_a_process_of_its_own(files):
         ("made", "--hidden --dtype float32 --schedule cosine --max-grad-norm 1"),
         ("untied-nade", "--hidden 5 --activation relu --order random --l2 1e-3"),
         ("orderless-nade", "--hidden 7 6 --activation tanh --order random --average 0.9"),
+        ("orderless-nade", "--weight-decay 0.1 --order dispersed --image-shape 2x8"),
         ("order-agnostic-made", "--hidden 7 --masks 3 --redraw degrees --direct --order tree"),
         ("order-agnostic-made", "--hidden 7 6 --order hilbert --image-shape 2x8"),
         ("nade", "--schedule inverse:20 --optimizer adagrad --patience 0 --threads 1"),

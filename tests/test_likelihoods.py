@@ -134,6 +134,33 @@ def test_other_settings_are_trained_anew(data, tmp_path):
     assert folder.finished("nade/tiny", settings) is None
 
 
+def test_a_second_part_trains_the_finished_cell_on(data, tmp_path):
+    """As two calls of fit would; the first part is kept, and not trained again."""
+    then = {"seed": 9, "optimizer": {"name": "sgd"}, "fit": {"batch_size": 8, "max_epochs": 2}}
+    settings = SETTINGS["nade/tiny"]
+    both = likelihoods.run_cell(
+        "nade/tiny", settings | {"then": then}, data, likelihoods.Folder(tmp_path / "both")
+    )
+
+    folder = likelihoods.Folder(tmp_path / "first")
+    first = likelihoods.run_cell("nade/tiny", settings, data, folder)
+    model = pyarsimple.load(folder.files("nade/tiny")[1])
+    pyarsimple.fit(
+        model, data["train"], data["valid"], optimizer="sgd", batch_size=8, max_epochs=2, rng=10
+    )
+    assert both["test"] == pytest.approx(model.log_prob(data["test"]).mean(), rel=1e-12)
+    assert both["test"] != first["test"]
+    assert both["epochs"] == 2
+
+    again = likelihoods.Folder(tmp_path / "both")
+    before = again.finished("nade/tiny/before", settings)
+    assert before["test"] == first["test"]
+    assert both["seconds"] > before["seconds"]
+    other = settings | {"then": then | {"seed": 1}}
+    assert likelihoods.run_cell("nade/tiny", other, data, again)["test"] != both["test"]
+    assert again.finished("nade/tiny/before", settings) == before
+
+
 def test_interrupted_and_resumed_equals_uninterrupted(main, data, tmp_path, monkeypatch):
     whole = likelihoods.run_cell(
         "nade/tiny", SETTINGS["nade/tiny"], data, likelihoods.Folder(tmp_path / "whole")

@@ -106,6 +106,21 @@ def test_steps_follow_the_definition_in_place(optimizer, definition, dtype):
     assert all(params_equal(a, b) for a, b in zip(grads, given, strict=True))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_weights_decay_by_a_share_of_their_own(dtype):
+    """AdamW: the same share of each weight, whatever its gradient; the step itself is Adam's."""
+    rng = np.random.default_rng(1)
+    shapes = {"W1": (3, 4), "c1": (4,), "V": (2, 4), "b": (2,), "c": (3, 4)}  # UntiedNADE has such c
+    start = {k: rng.normal(size=shape).astype(dtype) for k, shape in shapes.items()}
+    plain, decayed = copy.deepcopy(start), copy.deepcopy(start)
+    grads = {k: rng.normal(size=p.shape).astype(dtype) for k, p in start.items()}
+    optimizers.Adam(0.02).update(plain, grads, factor=0.5)
+    optimizers.Adam(0.02, weight_decay=3.0).update(decayed, grads, factor=0.5)
+    for name, p in decayed.items():
+        taken = 0.01 * 3 * start[name] if name in ("W1", "V") else 0
+        np.testing.assert_allclose(p, plain[name] - taken, rtol=0, atol=1e-6)
+
+
 def test_a_step_reaches_arrays_that_are_not_contiguous():
     """The compiled update takes contiguous arrays; a strided one must not be left behind."""
     whole = np.ones((4, 6))
@@ -139,6 +154,7 @@ def test_update_refuses_gradients_that_do_not_fit():
         (lambda: optimizers.Adam(beta1=1.0), "beta1"),
         (lambda: optimizers.Adam(beta2=-0.1), "beta2"),
         (lambda: optimizers.Adam(epsilon=-1), "epsilon"),
+        (lambda: optimizers.Adam(weight_decay=-0.1), "weight_decay"),
         (lambda: optimizers.AdaGrad(epsilon=None), "epsilon"),
         (lambda: optimizers.LBFGS(n_iterations=0), "n_iterations"),
         (lambda: optimizers.StepDecay(0), "every"),
