@@ -110,7 +110,7 @@ def test_steps_follow_the_definition_in_place(optimizer, definition, dtype):
 def test_weights_decay_by_a_share_of_their_own(dtype):
     """AdamW: the same share of each weight, whatever its gradient; the step itself is Adam's."""
     rng = np.random.default_rng(1)
-    shapes = {"W1": (3, 4), "c1": (4,), "V": (2, 4), "b": (2,), "c": (3, 4)}  # UntiedNADE has such c
+    shapes = {"W1": (3, 4), "c1": (4,), "V": (2, 4), "b": (2,), "c": (3, 4)}  # c as of UntiedNADE
     start = {k: rng.normal(size=shape).astype(dtype) for k, shape in shapes.items()}
     plain, decayed = copy.deepcopy(start), copy.deepcopy(start)
     grads = {k: rng.normal(size=p.shape).astype(dtype) for k, p in start.items()}
