@@ -26,7 +26,7 @@ import numpy.typing as npt
 from pyarsimple import storage
 from pyarsimple._validation import check_number, check_weight
 from pyarsimple.autoregressive import Array
-from pyarsimple.conditionals import Categorical
+from pyarsimple.conditionals import Categorical, log_softmax, log_sum_exp
 from pyarsimple.datasets import as_labels
 from pyarsimple.density import Density
 from pyarsimple.training import History, train_model
@@ -49,14 +49,6 @@ def _check_observed(observed: npt.ArrayLike, x: Array) -> npt.NDArray[np.bool_]:
             f"got dtype {mask.dtype} and shape {mask.shape}"
         )
     return np.broadcast_to(mask, x.shape)
-
-
-def log_sum_exp(a: Array) -> Array:
-    """log sum_k exp(a_k) over the last axis, (N, 1), without overflow."""
-    top = a.max(axis=-1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    result: Array = np.log(np.exp(a - top).sum(axis=-1, keepdims=True)) + top
-    return result
 
 
 def leaves(whole: Any, parts: Callable[[Any], list[Any]]) -> Iterator[Any]:
@@ -347,14 +339,11 @@ class GenerativeClassifier:
 
     def log_prob(self, X: npt.ArrayLike, observed: npt.ArrayLike | None = None) -> Array:
         """log p(x) = log sum_k p(x | k) p(k), (N,), in nats: low where x is like no class."""
-        log_p: Array = log_sum_exp(self.joint_log_prob(X, observed))[:, 0]
-        return log_p
+        return log_sum_exp(self.joint_log_prob(X, observed))
 
     def predict_log_proba(self, X: npt.ArrayLike, observed: npt.ArrayLike | None = None) -> Array:
         """log p(y | x), (N, K); columns as in ``classes_``; arguments as in `joint_log_prob`."""
-        joint = self.joint_log_prob(X, observed)
-        log_p: Array = joint - log_sum_exp(joint)
-        return log_p
+        return log_softmax(self.joint_log_prob(X, observed))
 
     def predict_proba(self, X: npt.ArrayLike, observed: npt.ArrayLike | None = None) -> Array:
         """p(y | x), (N, K); columns as in ``classes_``; arguments as in `joint_log_prob`."""

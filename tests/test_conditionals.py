@@ -706,23 +706,23 @@ BUGS = {
     ),
     "softmax over all variables at once": (
         lambda patch: patch(
-            conditionals.categorical, "exp_by_groups",
-            lambda z, sizes: (
-                np.repeat(z.max(axis=1, keepdims=True), len(sizes), axis=1),
-                np.exp(z - z.max(axis=1, keepdims=True)),
-                np.repeat(np.exp(z - z.max(axis=1, keepdims=True)).sum(1, keepdims=True),
-                          len(sizes), axis=1),
+            conditionals.categorical, "exp_from_top",
+            lambda z: (
+                z.max(axis=(1, 2), keepdims=True), None,
+                np.exp(z - z.max(axis=(1, 2), keepdims=True)).sum(axis=(1, 2), keepdims=True),
             ),
         ),
+        "categorical", check_definition,
+    ),
+    "variables of one K take the columns of those before them": (
+        patched(Categorical, "_by_size", lambda f: lambda self, D: (
+            (i, np.arange(np.prod(shape)), shape) for i, _, shape in f(self, D))),
         "categorical-ragged", check_definition,
     ),
     "overflow: the largest logit is not subtracted": (
         lambda patch: patch(
-            conditionals.categorical, "exp_by_groups",
-            lambda z, sizes: (
-                np.zeros((len(z), len(sizes)), z.dtype), np.exp(z),
-                np.add.reduceat(np.exp(z), np.cumsum(sizes) - sizes, axis=1),
-            ),
+            conditionals.categorical, "exp_from_top",
+            lambda z: (np.zeros(1), None, np.exp(z).sum(axis=-1, keepdims=True)),
         ),
         "categorical", check_extremes,
     ),
@@ -741,10 +741,6 @@ BUGS = {
         patched(Categorical, "sample", lambda f: lambda self, z, u:
                 self.decode(z)["p"].argmax(axis=2).astype(self.dtype)),
         "categorical", check_samples,
-    ),
-    "the numbers of classes are read in the wrong order": (
-        patched(Categorical, "sizes", lambda f: lambda self, D: f(self, D)[::-1]),
-        "categorical-ragged", check_definition,
     ),
     "scale = exp(raw)": (
         patched(Gaussian, "scale", lambda f: lambda self, raw: np.exp(raw)),
@@ -778,15 +774,12 @@ BUGS = {
         patched(GaussianMixture, "d_log_scale", lambda f: lambda self, raw, s: np.ones_like(s)),
         "mixture", check_gradient,
     ),
-    "logits averaged as if they were weights": (
-        patched(GaussianMixture, "_log_joint", lambda f: lambda self, z, x:
-                tuple(a + (k == 0) * (self._parts(z)[0] - np.log(f(self, z, x)[1]))
-                      for k, a in enumerate(f(self, z, x)))),
+    "logits taken for logs of weights": (
+        lambda patch: patch(mixture, "log_softmax", lambda logits: logits),
         "mixture", check_normalised,
     ),
     "densities added without logs": (
-        patched(GaussianMixture, "log_p", lambda f: lambda self, z, x:
-                np.log(np.exp(self._log_joint(z, x)[0]).sum(axis=2))),
+        lambda patch: patch(mixture, "log_sum_exp", lambda z: np.log(np.exp(z).sum(axis=-1))),
         "mixture", check_extremes,
     ),
     "component and place drawn by the same number": (

@@ -29,7 +29,7 @@ from pyarsimple.baselines import (
     markov,
 )
 from pyarsimple.conditionals import Categorical, Gaussian, GaussianMixture, Mixed
-from pyarsimple.missing import methods, planning, results
+from pyarsimple.missing import answers, methods, planning, results
 from pyarsimple.models import MODELS
 
 #: One of each model, and of what it can be made of: few, for each pattern is gone through.
@@ -714,7 +714,7 @@ def test_arguments_are_checked(change, error, words):
 
 
 def weights_forgotten(patch):
-    patch.setattr(methods, "share", lambda log_w: np.full(log_w.shape, 1 / log_w.shape[1]))
+    patch.setattr(methods, "softmax", lambda log_w: np.full(log_w.shape, 1 / log_w.shape[1]))
 
 
 def weights_of_the_unobserved_included(patch):
@@ -730,7 +730,7 @@ def weights_of_the_unobserved_included(patch):
 
 def weights_are_logarithms(patch):
     patch.setattr(
-        methods, "share", lambda log_w: (log_w - 50) / (log_w - 50).sum(axis=1, keepdims=True)
+        methods, "softmax", lambda log_w: (log_w - 50) / (log_w - 50).sum(axis=1, keepdims=True)
     )
 
 
@@ -757,7 +757,7 @@ def later_observations_ignored(patch):
 
 
 def the_mean_of_logarithms(patch):
-    patch.setattr(methods, "log_sum_exp", lambda a, axis: a.mean(axis=axis) + np.log(a.shape[axis]))
+    patch.setattr(answers, "log_sum_exp", lambda z: z.mean(axis=-1) + np.log(z.shape[-1]))
 
 
 def gibbs_sees_earlier_variables_only(patch):

@@ -40,24 +40,10 @@ from pyarsimple import orders
 from pyarsimple._validation import check_number, check_size
 from pyarsimple.autoregressive import Array, AutoregressiveModel, Params, State, row_blocks
 from pyarsimple.baselines.tables import BoolArray, check_pseudocount, row_weights
-from pyarsimple.conditionals import sigmoid, softplus
+from pyarsimple.conditionals import log_sigmoid, log_sum_exp, sigmoid, softmax, softplus
 
 #: Rows are taken so many at a time that their (N, D, K) arrays stay in the processor's cache.
 CACHE = 4 * 2**20
-
-
-def log_sum(a: Array) -> Array:
-    """log sum_k exp(a_k) over the last axis, without overflow."""
-    largest = a.max(axis=-1, keepdims=True)
-    result: Array = largest[..., 0] + np.log(np.exp(a - largest).sum(axis=-1))
-    return result
-
-
-def softmax(a: Array) -> Array:
-    """exp(a_k) / sum_k exp(a_k) over the last axis."""
-    e = np.exp(a - a.max(axis=-1, keepdims=True))
-    result: Array = e / e.sum(axis=-1, keepdims=True)
-    return result
 
 
 def log_weights(w: Array) -> Array:
@@ -72,7 +58,7 @@ def prefix_log_p(x: Array, w: Array, M: Array) -> Array:
     """The joint log p(k, x_<i) of each kind and every prefix, but for a constant; (N, D, K)."""
     a = np.empty((len(x), *M.T.shape), M.dtype)
     a[:, 0] = log_weights(w)
-    log_1, log_0 = -softplus(-M.T), -softplus(M.T)  # (D, K)
+    log_1, log_0 = log_sigmoid(M.T), log_sigmoid(-M.T)  # (D, K)
     a[:, 1:] = np.where(x[:, :-1, np.newaxis] != 0, log_1[:-1], log_0[:-1])
     return np.cumsum(a, axis=1, out=a)
 
@@ -94,7 +80,7 @@ def predict(a: Array, m: Array, scratch: Array | None = None) -> Array:
     logit: Array = top + np.log(np.where(lost, 1, sum_1)) - np.log(sum_0)
     if lost.any():
         a, m = a[lost], np.broadcast_to(m, a.shape)[lost]
-        logit[lost] = log_sum(a - softplus(-m)) - log_sum(a - softplus(m))
+        logit[lost] = log_sum_exp(a + log_sigmoid(m)) - log_sum_exp(a + log_sigmoid(-m))
     return logit
 
 
@@ -111,7 +97,8 @@ def mixture_backward(d_logits: Array, x: Array, w: Array, M: Array) -> tuple[Arr
     dw, dM = np.zeros_like(w), np.zeros_like(M)
     for rows in row_blocks(len(x), 8 * M.nbytes, CACHE):
         a, d = prefix_log_p(x[rows], w, M), d_logits[rows, :, np.newaxis]
-        if_0, if_1 = softmax(a - softplus(M.T)), softmax(a - softplus(-M.T))  # posteriors of k
+        # The posteriors of k if x_i is 0 and if it is 1.
+        if_0, if_1 = softmax(a + log_sigmoid(-M.T)), softmax(a + log_sigmoid(M.T))
         d_a = d * (if_1 - if_0)  # of the logit's own prefix
         dM += (d * (if_1 * sigmoid(-M.T) + if_0 * sigmoid(M.T))).sum(axis=0).T
         d_a = np.cumsum(d_a[:, ::-1], axis=1)[:, ::-1]  # and of all prefixes that go through it
@@ -130,7 +117,7 @@ class MixtureState(State):
     def __init__(self, n: int, w: Array, M: Array, order: Array) -> None:
         super().__init__(order, n, M.dtype)
         self.M = M
-        self.log_p = np.array([-softplus(M), -softplus(-M)])  # of a 0 and of a 1, (2, K, D)
+        self.log_p = np.array([log_sigmoid(-M), log_sigmoid(M)])  # of a 0 and of a 1, (2, K, D)
         self.a = np.tile(log_weights(w), (n, 1))  # (N, K)
         self.scratch = np.empty_like(self.a)
 
@@ -149,12 +136,12 @@ Found = tuple[float, Array, Array]  # objective, w, M
 
 def expectations(x: Array, weight: Array, w: Array, M: Array) -> tuple[float, Array, Array]:
     """The log-likelihood of all rows, and the expected rows (K,) and ones (K, D) of each kind."""
-    log_pi = log_weights(w) - log_sum(log_weights(w))
+    log_pi = log_weights(w) - log_sum_exp(log_weights(w))
     total, n, ones = 0.0, np.zeros(len(M)), np.zeros_like(M)
     for rows in row_blocks(len(x), 8 * (M.shape[1] + 4 * len(M))):
         bits = x[rows].astype(np.float64)
         joint = bits @ M.T + (log_pi - softplus(M).sum(axis=1))  # log p(k, x), (N, K)
-        log_p = log_sum(joint)
+        log_p = log_sum_exp(joint)
         r = np.exp(joint - log_p[:, np.newaxis]) * weight[rows, np.newaxis]
         total += float(weight[rows] @ log_p)
         n += r.sum(axis=0)
@@ -164,7 +151,7 @@ def expectations(x: Array, weight: Array, w: Array, M: Array) -> tuple[float, Ar
 
 def log_prior(w: Array, M: Array, pseudocount: float) -> float:
     """What the pseudocounts add to the log-likelihood: that of imaginary bits and rows."""
-    log_pi = log_weights(w) - log_sum(log_weights(w))
+    log_pi = log_weights(w) - log_sum_exp(log_weights(w))
     bits = softplus(M).sum() + softplus(-M).sum()
     return float(pseudocount * (log_pi.sum() - bits))
 
@@ -315,15 +302,15 @@ class BernoulliMixture(AutoregressiveModel):
         """Of each kind the product over what was observed; the rest by a kind drawn from them."""
         w, M = (self.params[name].astype(np.float64) for name in ("w", "M"))
         ones, zeros = known * observed, (1 - known) * observed
-        joint = log_weights(w) - log_sum(log_weights(w))
-        joint = joint - ones @ softplus(-M).T - zeros @ softplus(M).T  # log p(k, x_o), (N, K)
+        joint = log_weights(w) - log_sum_exp(log_weights(w))
+        joint = joint + ones @ log_sigmoid(M).T + zeros @ log_sigmoid(-M).T  # log p(k, x_o), (N, K)
         x = known.copy()
         if rng is not None:
             bounds = np.cumsum(softmax(joint), axis=1)[:, :-1]
             kinds = (rng.random((len(x), 1)) >= bounds).sum(axis=1)
             drawn = rng.random(x.shape) < sigmoid(M[kinds])
             x[~observed] = drawn[~observed]
-        return log_sum(joint), x
+        return log_sum_exp(joint), x
 
     def _forward(self, x: Array, draw: Any = None) -> tuple[Array, Any]:
         p, back = self.params, orders.inverse(self.order)

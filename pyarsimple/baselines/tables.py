@@ -23,7 +23,7 @@ from pyarsimple.autoregressive import (
     State,
     row_blocks,
 )
-from pyarsimple.conditionals import sigmoid, softplus
+from pyarsimple.conditionals import log_sigmoid, sigmoid
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -98,7 +98,7 @@ class TableState(State):
 def log_bits(T: Array) -> Array:
     """log p of a 0 and of a 1, (2, ...), in float64, from logits."""
     z = T.astype(np.float64)
-    return np.array([-softplus(z), -softplus(-z)])
+    return np.array([log_sigmoid(-z), log_sigmoid(z)])
 
 
 def draw_between(

@@ -32,11 +32,23 @@ above: 1 where the number is below p), and for a mixture by that of the componen
 
 from pyarsimple.conditionals.base import Conditional, from_config
 from pyarsimple.conditionals.bernoulli import Bernoulli, bernoulli_d_logits, bernoulli_log_p
-from pyarsimple.conditionals.categorical import Categorical, one_hot
-from pyarsimple.conditionals.functions import sigmoid, softplus
+from pyarsimple.conditionals.categorical import (
+    Categorical,
+    categorical_d_logits,
+    categorical_log_p,
+    one_hot,
+)
+from pyarsimple.conditionals.functions import (
+    log_sigmoid,
+    log_softmax,
+    log_sum_exp,
+    sigmoid,
+    softmax,
+    softplus,
+)
 from pyarsimple.conditionals.gaussian import Gaussian
 from pyarsimple.conditionals.mixed import Mixed
-from pyarsimple.conditionals.mixture import GaussianMixture
+from pyarsimple.conditionals.mixture import GaussianMixture, mixture_gradient, mixture_log_p
 from pyarsimple.conditionals.standardized import Standardized
 from pyarsimple.conditionals.words import parse
 
@@ -50,9 +62,17 @@ __all__ = [
     "Standardized",
     "bernoulli_d_logits",
     "bernoulli_log_p",
+    "categorical_d_logits",
+    "categorical_log_p",
     "from_config",
+    "log_sigmoid",
+    "log_softmax",
+    "log_sum_exp",
+    "mixture_gradient",
+    "mixture_log_p",
     "one_hot",
     "parse",
     "sigmoid",
+    "softmax",
     "softplus",
 ]

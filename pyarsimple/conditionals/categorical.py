@@ -15,18 +15,37 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pyarsimple._validation import check_size
 from pyarsimple.conditionals.base import Array, Conditional, Scale, per_entry
-from pyarsimple.conditionals.functions import exp_by_groups
+from pyarsimple.conditionals.functions import exp_from_top, softmax
 from pyarsimple.orders import Columns
 
 #: float32 holds whole numbers exactly up to here.
 MAX_CLASSES = 2**24
+
+
+def categorical_log_p(logits: Array, x: Array) -> Array:
+    """log p(x_i | x_<i), (N, D), from logits (N, D, K) and classes x (N, D)."""
+    top, _, total = exp_from_top(logits)
+    of_x = np.take_along_axis(logits, x[:, :, np.newaxis], axis=2)  # (N, D, 1)
+    log_p: Array = ((of_x - top) - np.log(total))[:, :, 0]
+    return log_p
+
+
+def categorical_d_logits(logits: Array, x: Array, scale: Scale) -> Array:
+    """The gradient of -(scale * log_p).sum(): scale * (p - one_hot), (N, D, K).
+
+    ``scale`` is a number, or one for each entry, (N, D, 1).
+    """
+    d_logits = softmax(logits)
+    d_logits -= np.arange(logits.shape[2]) == x[:, :, np.newaxis]
+    d_logits *= scale
+    return d_logits
 
 
 def one_hot(labels: npt.ArrayLike, n_classes: int, *, dtype: Any = "float64") -> Array:
@@ -71,6 +90,14 @@ def are_classes(x: Array, sizes: Array) -> npt.NDArray[np.bool_]:
     return good & (x == np.floor(x)) if x.dtype.kind == "f" else good
 
 
+class Group(NamedTuple):
+    """Variables of the same K, which can be computed together."""
+
+    variables: Any  # which they are, (D_K,)
+    columns: Any  # theirs among the outputs, (D_K K,)
+    shape: tuple[int, ...]  # D_K and K
+
+
 class Categorical(Conditional):
     """One of K classes a variable, by the softmax of K logits.
 
@@ -94,6 +121,7 @@ class Categorical(Conditional):
         if largest > MAX_CLASSES:
             raise ValueError(f"n_classes must be at most {MAX_CLASSES}, got {largest}")
         self._largest = largest
+        self._groups = self._make_groups()
 
     def config(self) -> dict[str, Any]:
         """The name and n_classes, a number or a list."""
@@ -160,29 +188,50 @@ class Categorical(Conditional):
         result[self._column_of(x)] = 1
         return result
 
+    def _make_groups(self) -> list[Group]:
+        """One for each K that there is."""
+        sizes = np.atleast_1d(self.n_classes)
+        starts = np.cumsum(sizes) - sizes
+        groups = []
+        for K in np.unique(sizes):
+            variables = np.flatnonzero(sizes == K)
+            columns = starts[variables, np.newaxis] + np.arange(K)  # (D_K, K)
+            groups.append(Group(variables, columns.ravel(), columns.shape))
+        return groups
+
+    def _by_size(self, n_dims: int) -> list[Group]:
+        """The variables that are computed together; if all are, by views instead of copies."""
+        self.sizes(n_dims)  # refuses another number of variables
+        if len(self._groups) > 1:
+            return self._groups
+        return [Group(slice(None), slice(None), (n_dims, self._largest))]
+
     def log_p(self, outputs: Array, x: Array) -> Array:
         """log p(x_i | x_<i), (N, D), in nats."""
-        top, _, total = exp_by_groups(outputs, self.sizes(x.shape[1]))
-        result: Array = (outputs[self._column_of(x)] - top) - np.log(total)
+        result, x = np.empty(x.shape, outputs.dtype), x.astype(np.intp)
+        for variables, columns, shape in self._by_size(x.shape[1]):
+            logits = outputs[:, columns].reshape(-1, *shape)
+            result[:, variables] = categorical_log_p(logits, x[:, variables])
         return result
 
     def d_outputs(self, outputs: Array, x: Array, scale: Scale) -> Array:
         """The gradient of ``-(scale * log_p(outputs, x)).sum()``: scale * (p - one-hot x)."""
-        sizes = self.sizes(x.shape[1])
-        scale = per_entry(scale, x, outputs.dtype)
-        _, result, total = exp_by_groups(outputs, sizes)
-        result /= np.repeat(total, sizes, axis=1)  # p
-        result[self._column_of(x)] -= 1
-        result *= np.repeat(scale, sizes, axis=1)
+        scale, x = per_entry(scale, x, outputs.dtype)[:, :, np.newaxis], x.astype(np.intp)
+        result = np.empty_like(outputs)
+        for variables, columns, shape in self._by_size(x.shape[1]):
+            flat = outputs[:, columns]
+            logits = flat.reshape(-1, *shape)
+            d_logits = categorical_d_logits(logits, x[:, variables], scale[:, variables])
+            result[:, columns] = d_logits.reshape(flat.shape)
         return result
 
     def decode(self, outputs: Array) -> dict[str, Array]:
         """``p`` (N, D, K): p[n, i, k] is p(x_i = k | x_<i); 0 where k is beyond a variable's K."""
         K = self.n_classes
-        sizes = self.sizes(outputs.shape[1] // K if isinstance(K, int) else len(K))
-        _, e, total = exp_by_groups(outputs, sizes)
-        p = np.zeros((len(outputs), len(sizes), self._largest), outputs.dtype)
-        p[:, np.arange(self._largest) < sizes[:, np.newaxis]] = e / np.repeat(total, sizes, axis=1)
+        n_dims = outputs.shape[1] // K if isinstance(K, int) else len(K)
+        p = np.zeros((len(outputs), n_dims, self._largest), outputs.dtype)
+        for variables, columns, shape in self._by_size(n_dims):
+            p[:, variables, : shape[1]] = softmax(outputs[:, columns].reshape(-1, *shape))
         return {"p": p}
 
     def sample(self, outputs: Array, uniforms: Array) -> Array:

@@ -27,40 +27,75 @@ def softplus(z: Array) -> Array:
     return result
 
 
+def log_sigmoid(z: Array) -> Array:
+    """log(1 / (1 + exp(-z))), without overflow and exact in both tails."""
+    return -softplus(-z)
+
+
 def inverse_softplus(y: Array) -> Array:
     """The z of softplus(z) = y > 0: log(exp(y) - 1), without overflow."""
     result: Array = y + np.log(-np.expm1(-y))
     return result
 
 
-def exp_by_groups(z: Array, sizes: npt.NDArray[np.intp]) -> tuple[Array, Array, Array]:
-    """What every log-sum-exp and softmax is made of, for groups of neighbouring columns.
+def exp_from_top(z: Array) -> tuple[Array, Array, Array]:
+    """What every softmax and log-sum-exp over the last axis is made of.
 
-    For each group exp(z) is computed with the largest z of the group, ``top``, subtracted: none of
-    them exceeds 1 and one of them is 1, so that their ``total`` is a number from 1 to the size.
+    exp(z) is computed with the largest z, ``top``, subtracted: none of them exceeds 1 and one of
+    them is 1, so that their ``total`` is a number from 1 to K.
 
-        log sum exp(z) = top + log(total)           softmax(z) = e / total
+        softmax(z) = e / total           log sum exp(z) = top + log(total)
 
     Parameters
     ----------
-    z : ndarray, shape (N, sum of sizes)
-    sizes : ndarray of int, shape (G,)
-        How many columns each group has, at least 1.
+    z : ndarray, shape (..., K)
 
     Returns
     -------
-    top : ndarray, shape (N, G)
-    e : ndarray, shape (N, sum of sizes)
+    top : ndarray, shape (..., 1)
+    e : ndarray, shape (..., K)
         exp(z - top).
-    total : ndarray, shape (N, G)
-        The sum of e over each group.
+    total : ndarray, shape (..., 1)
+        The sum of e.
     """
-    starts = np.cumsum(sizes) - sizes
-    top = np.maximum.reduceat(z, starts, axis=1)
-    shift = top
-    if (nothing := np.isneginf(top)).any():  # groups of which all are -inf: they are alike
-        z = np.where(np.repeat(nothing, sizes, axis=1), 0, z)
-        shift = np.where(nothing, 0, top)
-    e = np.exp(z - np.repeat(shift, sizes, axis=1))
-    total = np.add.reduceat(e, starts, axis=1)
-    return top, e, total
+    top = shift = reduce_last(np.maximum, z)
+    if (nothing := np.isneginf(top)).any():  # where all are -inf they are alike
+        z, shift = np.where(nothing, 0, z), np.where(nothing, 0, top)
+    e = z - shift
+    np.exp(e, out=e)
+    return top, e, reduce_last(np.add, e)
+
+
+def reduce_last(ufunc: np.ufunc, z: Array) -> Array:
+    """ufunc.reduce(z, axis=-1, keepdims=True), (..., 1), for a last axis that is short.
+
+    There NumPy's own is slow. It is done by whole arrays, one k after the other, or by reduceat.
+    """
+    K = z.shape[-1]
+    if K > 8:
+        result: Array = ufunc.reduceat(z.reshape(-1), np.arange(0, z.size, K))
+        return result.reshape(*z.shape[:-1], 1)
+    result = z[..., :1].copy()
+    for k in range(1, K):
+        ufunc(result, z[..., k : k + 1], out=result)
+    return result
+
+
+def softmax(z: Array) -> Array:
+    """exp(z) / sum exp(z) over the last axis, (..., K)."""
+    _, p, total = exp_from_top(z)
+    p /= total
+    return p
+
+
+def log_softmax(z: Array) -> Array:
+    """The log of the softmax over the last axis, (..., K): exact where the softmax itself is 0."""
+    top, _, total = exp_from_top(z)
+    return (z - top) - np.log(total)
+
+
+def log_sum_exp(z: Array) -> Array:
+    """log sum exp(z) over the last axis, (...)."""
+    top, _, total = exp_from_top(z)
+    result: Array = (top + np.log(total))[..., 0]
+    return result

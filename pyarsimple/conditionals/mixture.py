@@ -13,9 +13,10 @@ with a log-sum-exp, so that far from all components, where each N() is 0 in floa
 exact all the same. The gradient is written with the shares r = softmax(log_joint): r_k is the part
 of p(x_i) that component k has (docs/derivations/gaussian-mixture.md):
 
-    d(-log p)/d logits_k = w_k - r_k
-    d(-log p)/d mean_k   = -r_k z_k / scale_k
-    d(-log p)/d raw_k    = r_k (1 - z_k^2) t_k,                         t = d log(scale) / d raw
+    d(-log p)/d logits_k     = w_k - r_k
+    d(-log p)/d mean_k       = -r_k z_k / scale_k
+    d(-log p)/d log(scale_k) = r_k (1 - z_k^2)
+    d(-log p)/d raw_k        = r_k (1 - z_k^2) t_k,                     t = d log(scale) / d raw
 
 Unlike the code of the RNADE paper, which multiplies the gradient of each mean by its scale to make
 steps of a better size, this is the gradient: steps are the optimiser's business.
@@ -34,12 +35,36 @@ import numpy.typing as npt
 
 from pyarsimple._validation import check_size
 from pyarsimple.conditionals.base import Array, Scale, per_entry, rows_needed
-from pyarsimple.conditionals.functions import exp_by_groups
+from pyarsimple.conditionals.functions import log_softmax, log_sum_exp, softmax
 from pyarsimple.conditionals.gaussian import HALF_LOG_2_PI, MIN_SCALE, Real, standard_normal
 from pyarsimple.orders import Columns
 
 #: Of outputs so many bytes are worked on at a time.
 CACHE = 2**19
+
+
+def log_joint(logits: Array, mean: Array, scale: Array, x: Array) -> tuple[Array, Array, Array]:
+    """log(w_k N(x; mean_k, scale_k)), log w_k and z_k; (..., K) each, and so all but x (...)."""
+    log_w = log_softmax(logits)
+    with np.errstate(over="ignore"):  # what is too far for a float has log p = -inf
+        z = (x[..., np.newaxis] - mean) / scale
+        log_bells = -0.5 * z**2 - np.log(scale) - HALF_LOG_2_PI
+    return log_w + log_bells, log_w, z
+
+
+def mixture_log_p(logits: Array, mean: Array, scale: Array, x: Array) -> Array:
+    """log sum_k w_k N(x; mean_k, scale_k), (...), from (..., K) each and x (...)."""
+    return log_sum_exp(log_joint(logits, mean, scale, x)[0])
+
+
+def mixture_gradient(
+    logits: Array, mean: Array, scale: Array, x: Array
+) -> tuple[Array, Array, Array]:
+    """The gradient of -sum(log p) with respect to logits, mean and log(scale), (..., K) each."""
+    joint, log_w, z = log_joint(logits, mean, scale, x)
+    w, r = np.exp(log_w), softmax(joint)
+    rz = r * z  # 0 where r is, however far away: z**2 alone may be infinite
+    return w - r, -rz / scale, r - rz * z
 
 
 class GaussianMixture(Real):
@@ -78,24 +103,6 @@ class GaussianMixture(Real):
         parts = outputs.reshape(N, P // (3 * self.n_components), 3, self.n_components)
         return parts[:, :, 0], parts[:, :, 1], parts[:, :, 2]
 
-    def _by_components(self, z: Array) -> tuple[Array, Array, Array]:
-        """As `exp_by_groups`, for z (N, D, K) and groups of components."""
-        N, D, K = z.shape
-        top, e, total = exp_by_groups(z.reshape(N, D * K), np.full(D, K))
-        return top, e.reshape(N, D, K), total
-
-    def _log_joint(self, outputs: Array, x: Array) -> tuple[Array, Array, Array, Array]:
-        """log(w_k N(x; mean_k, scale_k)), w, scale and z; (N, D, K) each."""
-        logits, mean, raw = self._parts(outputs)
-        top, w, total = self._by_components(logits)
-        w /= total[..., np.newaxis]
-        log_w = (logits - top[..., np.newaxis]) - np.log(total)[..., np.newaxis]
-        scale = self.scale(raw)
-        with np.errstate(over="ignore"):  # what is too far for a float has log p = -inf
-            z = (x[..., np.newaxis] - mean) / scale
-            square = z**2
-        return log_w - 0.5 * square - np.log(scale) - HALF_LOG_2_PI, w, scale, z
-
     def _blocks(self, outputs: Array) -> Iterator[slice]:
         """Rows, so many at a time that their (N, D, K) arrays stay in the processor's cache."""
         step = max(1, CACHE // max(1, outputs[:1].nbytes))
@@ -105,8 +112,8 @@ class GaussianMixture(Real):
         """Log densities log p(x_i | x_<i), (N, D), in nats."""
         result = np.empty(x.shape, outputs.dtype)
         for rows in self._blocks(outputs):
-            top, _, total = self._by_components(self._log_joint(outputs[rows], x[rows])[0])
-            result[rows] = top + np.log(total)
+            logits, mean, raw = self._parts(outputs[rows])
+            result[rows] = mixture_log_p(logits, mean, self.scale(raw), x[rows])
         return result
 
     def d_outputs(self, outputs: Array, x: Array, scale: Scale) -> Array:
@@ -114,23 +121,18 @@ class GaussianMixture(Real):
         factor = per_entry(scale, x, outputs.dtype)[..., np.newaxis]
         result = np.empty_like(outputs, order="C")
         for rows in self._blocks(outputs):
-            log_joint, w, s, z = self._log_joint(outputs[rows], x[rows])
-            _, r, total = self._by_components(log_joint)
-            r /= total[..., np.newaxis]  # shares: (N, D, K)
-            t = self.d_log_scale(self._parts(outputs[rows])[2], s)
-            d_logits, d_mean, d_raw = self._parts(result[rows])
-            d_logits[...] = factor[rows] * (w - r)
-            rz = r * z  # 0 where r is, however far away: z**2 alone may be infinite
-            d_mean[...] = factor[rows] * (-rz / s)
-            d_raw[...] = factor[rows] * ((r - rz * z) * t)
+            logits, mean, raw = self._parts(outputs[rows])
+            s = self.scale(raw)
+            gradient = mixture_gradient(logits, mean, s, x[rows])
+            of_raw = 1, 1, self.d_log_scale(raw, s)
+            for d, of_one, t in zip(self._parts(result[rows]), gradient, of_raw, strict=True):
+                d[...] = factor[rows] * of_one * t
         return result
 
     def decode(self, outputs: Array) -> dict[str, Array]:
         """``weights``, ``means`` and ``scales`` of the components, (N, D, K) each."""
         logits, means, raw = self._parts(outputs)
-        _, weights, total = self._by_components(logits)
-        weights /= total[..., np.newaxis]
-        return {"weights": weights, "means": means.copy(), "scales": self.scale(raw)}
+        return {"weights": softmax(logits), "means": means.copy(), "scales": self.scale(raw)}
 
     def sample(self, outputs: Array, uniforms: Array) -> Array:
         """A number from the component that the uniform number falls into.

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pyarsimple.conditionals import categorical_d_logits, categorical_log_p, softmax
+from pyarsimple.conditionals.functions import exp_from_top
 from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.grader import Exercise, read_template
-from pyarsimple.exercises.solutions import categorical_d_logits, categorical_log_p
 from pyarsimple.exercises.stages import extremes, stages_of
 
 TEMPLATE = '''\
@@ -220,6 +221,6 @@ EXERCISE = Exercise(
         *stages_of(D_LOGITS, 3, "d_logits"),
         extremes(D_LOGITS, [(*case, 1.0) for case in _EXTREME], 1, "d_logits"),
     ),
-    solution=(categorical_log_p, categorical_d_logits),
-    imports="import numpy as np",
+    solution=(exp_from_top, softmax, categorical_log_p, categorical_d_logits),
+    imports="import numpy as np\n\nfrom pyarsimple.conditionals.functions import reduce_last",
 )

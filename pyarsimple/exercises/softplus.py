@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pyarsimple.conditionals import softplus
+from pyarsimple.conditionals import log_sigmoid, softplus
 from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.grader import Exercise, read_template
-from pyarsimple.exercises.solutions import log_sigmoid
 from pyarsimple.exercises.stages import extremes, stages_of
 
 TEMPLATE = '''\

@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyarsimple.conditionals import softplus
 from pyarsimple.orders import precedes
 
 Array = npt.NDArray[Any]
-
-
-def log_sigmoid(z: Array) -> Array:
-    """log(1 / (1 + exp(-z))), without overflow and exact in both tails."""
-    return -softplus(-z)
 
 
 def all_bits(D: int) -> Array:
@@ -61,24 +55,6 @@ def chi_square(x: Array, p: Array) -> float:
     index = x.astype(int) @ (2 ** np.arange(D)[::-1])  # rows count upwards: the last bit is 1
     counts = np.bincount(index, minlength=2**D)
     return float(((counts - n * p) ** 2 / (n * p)).sum())
-
-
-def categorical_log_p(logits: Array, x: Array) -> Array:
-    """log p(x_i | x_<i), (N, D), from logits (N, D, K) and classes x (N, D)."""
-    top = logits.max(axis=2, keepdims=True)
-    log_sum = np.log(np.exp(logits - top).sum(axis=2, keepdims=True))
-    log_p = logits - top - log_sum  # (N, D, K)
-    of_x: Array = np.take_along_axis(log_p, x[:, :, np.newaxis], axis=2).squeeze(axis=2)
-    return of_x
-
-
-def categorical_d_logits(logits: Array, x: Array, scale: float) -> Array:
-    """The gradient of -scale * sum(log p): scale * (p - one_hot(x)), (N, D, K)."""
-    e = np.exp(logits - logits.max(axis=2, keepdims=True))
-    p = e / e.sum(axis=2, keepdims=True)
-    one_hot = np.arange(logits.shape[2]) == x[:, :, np.newaxis]
-    result: Array = scale * (p - one_hot)
-    return result
 
 
 def mixture_log_p(log_w: Array, mean: Array, log_s: Array, x: Array) -> Array:

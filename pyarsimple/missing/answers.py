@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pyarsimple._validation import check_size
 from pyarsimple.autoregressive import Array, row_blocks
+from pyarsimple.conditionals import log_sum_exp, softmax
 from pyarsimple.conditionals.standardized import are_real
 from pyarsimple.missing import methods as by
 from pyarsimple.missing import planning, results
@@ -52,14 +53,14 @@ def marginal(
             inner = (some.needed() & ~some.observed)[0]
             for block in row_blocks(some.n, 8 * planning.MAX_VALUES):
                 _, log_p = by.enumerate_log_p(some[block], inner)
-                log_prob[rows[block]] = by.log_sum_exp(log_p, axis=1)
+                log_prob[rows[block]] = log_sum_exp(log_p)
         elif name == "closed-form":
             log_prob[rows], _ = view._closed_form(some.known, some.observed, None)
         elif name == "importance":
             for block in row_blocks(some.n, n_particles * view._bytes_per_row()):
                 _, log_w = by.draw_particles(some[block], n_particles, rng)
                 here = rows[block]
-                log_prob[here] = by.log_sum_exp(log_w, axis=1) - np.log(n_particles)
+                log_prob[here] = log_sum_exp(log_w) - np.log(n_particles)
                 size[here] = by.effective_size(log_w)
                 # The relative variance of the mean weight, S/(S-1) for that of a sample.
                 spread = (n_particles / size[here] - 1) / (n_particles - 1)
@@ -204,13 +205,13 @@ def marginals_of(
     rng = np.random.default_rng(settings.pop("rng", None))
     parts = [model.marginal(x, observed, rng=rng, **settings) for model in mixture.models]
     joint = np.log(mixture.weights) + np.stack([part.log_prob for part in parts], axis=1)
-    posterior = by.share(joint)
+    posterior = softmax(joint)
     error = np.stack([part.standard_error for part in parts], axis=1)
     size = np.stack([part.effective_sample_size for part in parts], axis=1)
     with np.errstate(divide="ignore"):
         size_of_all = 1 / (posterior**2 / size).sum(axis=1)
     result = Marginal(
-        by.log_sum_exp(joint, axis=1),
+        log_sum_exp(joint),
         np.sqrt(np.square(posterior * error).sum(axis=1)),
         _least_exact([part.methods for part in parts]),
         size_of_all,

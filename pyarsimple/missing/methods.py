@@ -7,14 +7,9 @@ import numpy.typing as npt
 
 from pyarsimple import orders
 from pyarsimple.autoregressive import Array, as_columns, row_blocks
+from pyarsimple.conditionals import softmax
 from pyarsimple.missing.planning import Task, inner_values
 from pyarsimple.missing.results import Mask
-
-
-def log_sum_exp(a: Array, axis: int) -> Array:
-    """log(sum(exp(a))) along an axis, without overflow."""
-    result: Array = np.logaddexp.reduce(a, axis=axis)
-    return result
 
 
 def follow(task: Task, uniforms: Array) -> tuple[Array, npt.NDArray[np.float64]]:
@@ -96,17 +91,9 @@ def draw_particles(
     return particles.reshape(task.n, n_particles, -1), log_w.reshape(task.n, n_particles)
 
 
-def share(log_w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Weights (N, S) that sum to one; all alike where all of a row's are 0."""
-    top = log_w.max(axis=1, keepdims=True)
-    w = np.exp(np.where(np.isfinite(top), log_w - np.where(np.isfinite(top), top, 0), 0))
-    result: npt.NDArray[np.float64] = w / w.sum(axis=1, keepdims=True)
-    return result
-
-
 def effective_size(log_w: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """How many of S equal weights a row's weights (N, S) are worth: between 1 and S."""
-    size = 1 / np.square(share(log_w)).sum(axis=1)
+    size = 1 / np.square(softmax(log_w)).sum(axis=1)
     impossible = ~np.isfinite(log_w.max(axis=1))
     return np.where(impossible, 1, np.clip(size, 1, log_w.shape[1]))
 
@@ -115,7 +102,7 @@ def resample(
     log_w: npt.NDArray[np.float64], n_samples: int, rng: np.random.Generator
 ) -> npt.NDArray[np.intp]:
     """Numbers of particles, (N, n_samples), drawn by their weights (N, S)."""
-    bounds = np.cumsum(share(log_w), axis=1)
+    bounds = np.cumsum(softmax(log_w), axis=1)
     uniforms = rng.random((len(log_w), n_samples)) * bounds[:, -1:]
     chosen = [np.searchsorted(b, u, side="right") for b, u in zip(bounds, uniforms, strict=True)]
     return np.array(chosen, np.intp).reshape(uniforms.shape)
