@@ -21,7 +21,6 @@ from pyarsimple.baselines import JointTable
 from pyarsimple.checks import check_autoregressive, check_gradients
 from pyarsimple.checks.points import as_points
 from pyarsimple.checks.sampler import chi_square
-from pyarsimple.conditionals import GaussianMixture
 from pyarsimple.exercises import (
     bernoulli_loss,
     chain_rule,
@@ -466,7 +465,6 @@ def test_a_loop_over_scalars_is_counted(tmp_path):
         (numeric_gradient.GRADIENT, solutions.numeric_gradient),
         (numeric_gradient.STEP, solutions.best_step),
         (sampling.CHI, solutions.chi_square),
-        (mixture.GRADIENT, solutions.mixture_gradient),
         (order_mixture.MIXTURE, solutions.mixture_over_orders),
     ],
     ids=lambda item: getattr(item, "name", ""),
@@ -577,22 +575,10 @@ def test_find_leaks_agrees_with_the_librarys_check():
         assert solutions.find_leaks(model, 4, np.array(order), rng) == leaks
 
 
-def test_mixture_log_p_is_that_of_scipy():
-    from scipy.special import logsumexp
-    from scipy.stats import norm
-
-    rng = np.random.default_rng(0)
-    log_w, mean, log_s = rng.normal(size=(3, 5, 4))
-    x = rng.normal(size=5)
-    log_bells = norm.logpdf(x[:, np.newaxis], mean, np.exp(log_s))
-    wanted = logsumexp(log_w - logsumexp(log_w, axis=1, keepdims=True) + log_bells, axis=1)
-    np.testing.assert_allclose(solutions.mixture_log_p(log_w, mean, log_s, x), wanted, rtol=1e-12)
-
-
 def test_solutions_agree_with_what_the_library_uses():
     """Those that stand in solutions.py are for one purpose; elsewhere it has their general form."""
     rng = np.random.default_rng(0)
-    N, D, K = 5, 3, 4
+    N, D = 5, 3
     close = functools.partial(np.testing.assert_allclose, rtol=1e-11)
     bits = solutions.all_bits(D)
     np.testing.assert_array_equal(bits, as_points("bits", D).enumerate())
@@ -612,15 +598,6 @@ def test_solutions_agree_with_what_the_library_uses():
     counts = np.bincount(draws @ [4, 2, 1], minlength=8).astype(float)
     flat = np.full(8, 1 / 8)
     close(solutions.chi_square(draws, flat), chi_square(counts, 900 * flat).statistic)
-    # Mixtures, and the conditionals.
-    log_w, mean, raw = rng.normal(size=(3, N, K))
-    reals, c = rng.normal(size=N), GaussianMixture(K, min_scale=0.05)
-    outputs, s = np.concatenate([log_w, mean, raw], axis=1), c.scale(raw)
-    one = log_w, mean, np.log(s), reals
-    close(solutions.mixture_log_p(*one), c.log_p(outputs, reals[:, np.newaxis])[:, 0])
-    d_w, d_mean, d_log_s = solutions.mixture_gradient(*one)
-    ours = np.concatenate([d_w, d_mean, d_log_s * c.d_log_scale(raw, s)], axis=1)
-    close(ours, c.d_outputs(outputs, reals[:, np.newaxis], 1.0))
     # Orders.
     models = [NADE(D, 2, order=order, rng=rng) for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0])]
     log_p = np.stack([model.log_prob(x) for model in models])

@@ -57,25 +57,6 @@ def chi_square(x: Array, p: Array) -> float:
     return float(((counts - n * p) ** 2 / (n * p)).sum())
 
 
-def mixture_log_p(log_w: Array, mean: Array, log_s: Array, x: Array) -> Array:
-    """log sum_k w_k N(x; mean_k, s_k), (N,), from (N, K) each; the log_w need not be normalised."""
-    z = (x[:, np.newaxis] - mean) * np.exp(-log_s)
-    log_joint = log_w - log_s - z**2 / 2 - np.log(2 * np.pi) / 2  # (N, K)
-    log_p: Array = np.logaddexp.reduce(log_joint, axis=1) - np.logaddexp.reduce(log_w, axis=1)
-    return log_p
-
-
-def mixture_gradient(
-    log_w: Array, mean: Array, log_s: Array, x: Array
-) -> tuple[Array, Array, Array]:
-    """The gradient of -sum(log p) with respect to log_w, mean and log_s, (N, K) each."""
-    z = (x[:, np.newaxis] - mean) * np.exp(-log_s)
-    log_joint = log_w - log_s - z**2 / 2
-    r = np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=1)[:, np.newaxis])  # who did it
-    w = np.exp(log_w - np.logaddexp.reduce(log_w, axis=1)[:, np.newaxis])
-    return w - r, -r * z * np.exp(-log_s), r * (1 - z**2)
-
-
 def mixture_over_orders(log_p: Array) -> Array:
     """log of the mean probability, (N,), from log p(x) under each of M orders, (M, N)."""
     top = log_p.max(axis=0)

@@ -11,14 +11,14 @@ def softmax(values):
     return [v / sum(e) for v in e]
 
 
-def mixture_gradient(log_w, mean, log_s, x):
+def mixture_gradient(logits, mean, scale, x):
     grads = np.zeros((3, *mean.shape))
     for n in range(len(x)):
-        s = [math.exp(v) for v in log_s[n]]
+        s = list(scale[n])
         z = [(x[n] - m) / v for m, v in zip(mean[n], s, strict=True)]
-        parts = zip(log_w[n], log_s[n], z, strict=True)
-        r = softmax([a - b - u * u / 2 for a, b, u in parts])
-        w = softmax(list(log_w[n]))
+        parts = zip(logits[n], s, z, strict=True)
+        r = softmax([a - math.log(b) - u * u / 2 for a, b, u in parts])
+        w = softmax(list(logits[n]))
         for k in range(len(w)):
             grads[0, n, k] = w[k] - r[k]
             grads[1, n, k] = -r[k] * z[k] / s[k]

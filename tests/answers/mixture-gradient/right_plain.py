@@ -7,10 +7,9 @@ def log_softmax(a):
     return a - np.logaddexp.reduce(a, axis=1)[:, None]
 
 
-def mixture_gradient(log_w, mean, log_s, x):
-    s = np.exp(log_s)
-    z = (x[:, None] - mean) / s
-    log_joint = log_w - log_s - z**2 / 2
+def mixture_gradient(logits, mean, scale, x):
+    z = (x[:, None] - mean) / scale
+    log_joint = logits - np.log(scale) - z**2 / 2
     r = np.exp(log_softmax(log_joint))
-    w = np.exp(log_softmax(log_w))
-    return w - r, -r * z / s, r * (1 - z**2)
+    w = np.exp(log_softmax(logits))
+    return w - r, -r * z / scale, r * (1 - z**2)

@@ -4,9 +4,8 @@ import numpy as np
 EXERCISE = "mixture-gradient"
 
 
-def mixture_gradient(log_w, mean, log_s, x):
-    s = np.exp(log_s)
-    z = (x[:, None] - mean) / s
-    w = np.exp(log_w)
+def mixture_gradient(logits, mean, scale, x):
+    z = (x[:, None] - mean) / scale
+    w = np.exp(logits)
     w /= w.sum(axis=1, keepdims=True)
-    return w - w, -w * z / s, w * (1 - z**2)
+    return w - w, -w * z / scale, w * (1 - z**2)

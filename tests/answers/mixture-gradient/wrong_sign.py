@@ -4,10 +4,9 @@ import numpy as np
 EXERCISE = "mixture-gradient"
 
 
-def mixture_gradient(log_w, mean, log_s, x):
-    s = np.exp(log_s)
-    z = (x[:, None] - mean) / s
-    joint = log_w - log_s - z**2 / 2
+def mixture_gradient(logits, mean, scale, x):
+    z = (x[:, None] - mean) / scale
+    joint = logits - np.log(scale) - z**2 / 2
     r = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
-    w = np.exp(log_w - np.logaddexp.reduce(log_w, axis=1)[:, None])
-    return r - w, r * z / s, r * (z**2 - 1)
+    w = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
+    return r - w, r * z / scale, r * (z**2 - 1)

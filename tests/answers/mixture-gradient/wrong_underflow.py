@@ -4,10 +4,9 @@ import numpy as np
 EXERCISE = "mixture-gradient"
 
 
-def mixture_gradient(log_w, mean, log_s, x):
-    s = np.exp(log_s)
-    z = (x[:, None] - mean) / s
-    joint = np.exp(log_w - z**2 / 2) / s
+def mixture_gradient(logits, mean, scale, x):
+    z = (x[:, None] - mean) / scale
+    joint = np.exp(logits - z**2 / 2) / scale
     r = joint / joint.sum(axis=1, keepdims=True)
-    w = np.exp(log_w) / np.exp(log_w).sum(axis=1, keepdims=True)
-    return w - r, -r * z / s, r * (1 - z**2)
+    w = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return w - r, -r * z / scale, r * (1 - z**2)

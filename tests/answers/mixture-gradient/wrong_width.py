@@ -1,12 +1,12 @@
-# cause: 1/s is missing
+# cause: 1/scale is missing
 import numpy as np
 
 EXERCISE = "mixture-gradient"
 
 
-def mixture_gradient(log_w, mean, log_s, x):
-    z = (x[:, None] - mean) / np.exp(log_s)
-    joint = log_w - log_s - z**2 / 2
+def mixture_gradient(logits, mean, scale, x):
+    z = (x[:, None] - mean) / scale
+    joint = logits - np.log(scale) - z**2 / 2
     r = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
-    w = np.exp(log_w - np.logaddexp.reduce(log_w, axis=1)[:, None])
+    w = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
     return w - r, -r * z, r * (1 - z**2)
