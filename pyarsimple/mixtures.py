@@ -30,6 +30,7 @@ import numpy.typing as npt
 from pyarsimple import orders as orders_
 from pyarsimple._validation import check_size
 from pyarsimple.autoregressive import AutoregressiveModel, row_blocks
+from pyarsimple.conditionals import log_sum_exp
 from pyarsimple.density import Array, Density, Params
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ _OF_ONE_ORDER = (
     "conditionals", "log_conditionals", "forward", "backward", "start", "order", "dependencies",
     "nll_and_grads", "training_loss_and_grads",
 )  # fmt: skip
+
+
+def mixture_over_orders(log_p: Array) -> Array:
+    """log of the mean probability, (N,), from log p(x) under each of M orders, (M, N)."""
+    log_mean: Array = log_sum_exp(log_p.T) - np.log(len(log_p))
+    return log_mean
 
 
 class OrderMixture(Density):
@@ -184,7 +191,7 @@ class OrderMixture(Density):
 
     def _bytes_per_row(self) -> int:
         sizes = [m._bytes_per_row() for m in self.models if hasattr(m, "_bytes_per_row")]
-        return max(sizes, default=8 * self.n_dims)
+        return max(sizes, default=8 * self.n_dims) + 4 * 8 * len(self.models)
 
     # Probabilities.
 
@@ -232,11 +239,12 @@ class OrderMixture(Density):
         return result
 
     def _log_prob(self, x: Array, context: Any) -> npt.NDArray[np.float64]:
-        """log_prob of a block: no more than two numbers a row are held beside the component's."""
-        result: Any = -np.inf
-        for log_w, model in zip(np.log(self.weights), self.models, strict=True):
-            result = np.logaddexp(result, log_w + model.log_prob(x, context))
-        return np.asarray(result, np.float64)
+        """log_prob of a block."""
+        shares = len(self.models) * self.weights  # how many of K equal ones each component has
+        pairs = zip(np.log(shares), self.models, strict=True)
+        return mixture_over_orders(
+            np.stack([log_share + model.log_prob(x, context) for log_share, model in pairs])
+        )
 
     def _rows_of(self, context: npt.ArrayLike | None, n: int, rows: Any) -> Any:
         """Some rows of the context of n rows; one that is the same for all rows as it is."""

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyarsimple import NADE
 from pyarsimple.baselines import JointTable
 from pyarsimple.checks import check_autoregressive, check_gradients
 from pyarsimple.checks.points import as_points
@@ -44,7 +43,6 @@ from pyarsimple.exercises.counting import Counted, count
 from pyarsimple.exercises.grader import grade_here, read_template, seed_of
 from pyarsimple.exercises.texts import name_in, solution_of
 from pyarsimple.exercises.traces import cause_of
-from pyarsimple.mixtures import OrderMixture
 
 pytestmark = pytest.mark.once
 
@@ -465,7 +463,6 @@ def test_a_loop_over_scalars_is_counted(tmp_path):
         (numeric_gradient.GRADIENT, solutions.numeric_gradient),
         (numeric_gradient.STEP, solutions.best_step),
         (sampling.CHI, solutions.chi_square),
-        (order_mixture.MIXTURE, solutions.mixture_over_orders),
     ],
     ids=lambda item: getattr(item, "name", ""),
 )
@@ -598,10 +595,6 @@ def test_solutions_agree_with_what_the_library_uses():
     counts = np.bincount(draws @ [4, 2, 1], minlength=8).astype(float)
     flat = np.full(8, 1 / 8)
     close(solutions.chi_square(draws, flat), chi_square(counts, 900 * flat).statistic)
-    # Orders.
-    models = [NADE(D, 2, order=order, rng=rng) for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0])]
-    log_p = np.stack([model.log_prob(x) for model in models])
-    close(solutions.mixture_over_orders(log_p), OrderMixture(models).log_prob(x))
 
 
 # What an answer raises, prints and calls cannot harm the grade.

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from pyarsimple.conditionals import bernoulli_log_p
+from pyarsimple.conditionals.functions import exp_from_top, log_sum_exp
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong
 from pyarsimple.exercises.cases import numbers
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
-from pyarsimple.exercises.solutions import all_bits, mixture_over_orders
+from pyarsimple.exercises.solutions import all_bits
 from pyarsimple.exercises.stages import extremes, known_cause, stages_of
+from pyarsimple.mixtures import mixture_over_orders
 from pyarsimple.models.fvsbn import fvsbn_logits
 
 TEMPLATE = '''\
@@ -163,6 +165,6 @@ EXERCISE = Exercise(
         extremes(MIXTURE, _EXTREME, 2),
         Stage("sums to one", 2, _sums_to_one),
     ),
-    solution=(mixture_over_orders,),
-    imports="import numpy as np",
+    solution=(exp_from_top, log_sum_exp, mixture_over_orders),
+    imports="import numpy as np\n\nfrom pyarsimple.conditionals.functions import reduce_last",
 )

@@ -57,13 +57,6 @@ def chi_square(x: Array, p: Array) -> float:
     return float(((counts - n * p) ** 2 / (n * p)).sum())
 
 
-def mixture_over_orders(log_p: Array) -> Array:
-    """log of the mean probability, (N,), from log p(x) under each of M orders, (M, N)."""
-    top = log_p.max(axis=0)
-    result: Array = top + np.log(np.exp(log_p - top).mean(axis=0))
-    return result
-
-
 def find_leaks(
     conditionals: Callable[[Array], Array], D: int, order: Array, rng: np.random.Generator
 ) -> set[tuple[int, int]]:
