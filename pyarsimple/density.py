@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Params = dict[str, Array]
+
+
+def all_rows(sizes: Sequence[int]) -> Array:
+    """Every row of D variables, of which the i-th takes 0, ..., sizes[i] - 1: (product, D).
+
+    In the order of counting: the last variable changes fastest.
+    """
+    return np.indices(tuple(sizes)).reshape(len(sizes), -1).T
 
 
 class Density(ABC):

@@ -18,8 +18,8 @@ import pytest
 
 from pyarsimple.baselines import JointTable
 from pyarsimple.checks import check_autoregressive, check_gradients
-from pyarsimple.checks.points import as_points
 from pyarsimple.checks.sampler import chi_square
+from pyarsimple.density import all_rows
 from pyarsimple.exercises import (
     bernoulli_loss,
     chain_rule,
@@ -185,8 +185,8 @@ def test_what_suffers_from_wrong_values_names_no_cause_of_its_own():
          "    dA = None if A is None else d.T @ layers[0]\n"
          "    return dW, dc, d.T @ layers[-1], d.sum(0), dA",
          "the arrays of dW are in reverse", "the first layer must come first"),
-        ("chain-rule", "def all_bits(D): return np.zeros((2 ** D - 1, D), int)",
-         "bits has shape", "axis 0 of bits is one too short"),
+        ("chain-rule", "def all_rows(s): return np.ones((np.prod(s) - 1, len(s)), int)",
+         "rows has shape", "axis 0 of rows is one too short"),
         ("softplus", "def softplus(z): return np.logaddexp(0, z).astype('float16')",
          "softplus is float16", "work with float64"),
         ("softplus", "def softplus(z): return [[1.0], [1.0, 2.0]]", "forms no array", "differ"),
@@ -458,7 +458,6 @@ def test_a_loop_over_scalars_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("function", "solution"),
     [
-        (chain_rule.ALL_BITS, solutions.all_bits),
         (chain_rule.LOG_P, solutions.log_conditionals),
         (numeric_gradient.GRADIENT, solutions.numeric_gradient),
         (numeric_gradient.STEP, solutions.best_step),
@@ -480,7 +479,7 @@ every_function = pytest.mark.parametrize(
     "function",
     [
         softplus.SOFTPLUS, softplus.LOG_SIGMOID, bernoulli_loss.LOG_P, bernoulli_loss.D_LOGITS,
-        chain_rule.ALL_BITS, chain_rule.LOG_P, fvsbn.LOGITS, fvsbn.GRADIENTS, nade_forward.LOGITS,
+        chain_rule.ALL_ROWS, chain_rule.LOG_P, fvsbn.LOGITS, fvsbn.GRADIENTS, nade_forward.LOGITS,
         nade_backward.GRADIENTS, numeric_gradient.GRADIENT, numeric_gradient.STEP, made_masks.MASKS,
         made_masks.DEGREES, made_backward.GRADIENTS, sampling.FILL, sampling.CHI, sampling.SAMPLE,
         softmax.LOG_P, softmax.D_LOGITS, mixture.GRADIENT, order_mixture.MIXTURE,
@@ -573,12 +572,11 @@ def test_find_leaks_agrees_with_the_librarys_check():
 
 
 def test_solutions_agree_with_what_the_library_uses():
-    """Those that stand in solutions.py are for one purpose; elsewhere it has their general form."""
+    """Those that stand in solutions.py are for one purpose; elsewhere it does the same otherwise."""
     rng = np.random.default_rng(0)
     N, D = 5, 3
     close = functools.partial(np.testing.assert_allclose, rtol=1e-11)
-    bits = solutions.all_bits(D)
-    np.testing.assert_array_equal(bits, as_points("bits", D).enumerate())
+    bits = all_rows([2] * D)
     x = rng.integers(2, size=(N, D)).astype(float)
     # A table of p, and the model that is one.
     table = JointTable(D, rng=0)

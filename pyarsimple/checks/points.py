@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple.density import all_rows
+
 Array = npt.NDArray[Any]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
 
@@ -83,8 +85,7 @@ class Points:
 
     def enumerate(self) -> Array:
         """All rows, in lexicographic order."""
-        grid = np.indices(tuple(self.counts)).reshape(len(self.counts), -1).T
-        return np.ascontiguousarray(grid, dtype=self.dtype)
+        return np.ascontiguousarray(all_rows(self.counts.tolist()), dtype=self.dtype)
 
     def index(self, x: Array) -> Array:
         """The place of each row of x in `enumerate`."""

@@ -329,5 +329,5 @@ EXERCISE = Exercise(
     ),
     solution=(find_leaks,),
     imports="from collections.abc import Callable\n\nimport numpy as np\n\n"
-    "from pyarsimple.exercises.solutions import all_bits\nfrom pyarsimple.orders import precedes",
+    "from pyarsimple.density import all_rows\nfrom pyarsimple.orders import precedes",
 )

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pyarsimple.density import all_rows
 from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.grader import Exercise, read_template
-from pyarsimple.exercises.solutions import all_bits, log_conditionals
+from pyarsimple.exercises.solutions import log_conditionals
 from pyarsimple.exercises.stages import stages_of
 
 TEMPLATE = '''\
@@ -22,6 +23,7 @@ the product of the conditionals is the entry again. Autoregressive models
 begin here: they only replace the quotient by something that needs no table.
 
     letter   shape          what
+    sizes    (D,)           how many values each variable has: for bits 2, 2...
     table    (2, ..., 2)    table[x_0, x_1, ...] = p(x): D axes, sums to one
     x        (N, D)         bits, as whole numbers
 
@@ -39,10 +41,14 @@ EXERCISE = "chain-rule"
 # The definition: sums over everything that begins alike. Slow and right.
 
 
-def slow_all_bits(D):
-    rows = []
-    for number in range(2**D):
-        rows.append([number // 2 ** (D - 1 - i) % 2 for i in range(D)])
+def slow_all_rows(sizes):
+    rows, row = [], [0 for _ in sizes]
+    for _ in range(math.prod(sizes)):
+        rows.append(list(row))
+        for i in reversed(range(len(sizes))):  # add 1, and carry
+            row[i] = (row[i] + 1) % sizes[i]
+            if row[i]:
+                break
     return np.array(rows)
 
 
@@ -67,13 +73,14 @@ def slow_log_conditionals(table, x):
 # Your turn.
 
 
-def all_bits(D):
-    """All rows of D bits, (2**D, D), in the order of counting:
-    0 0 0, 0 0 1, 0 1 0, ...: the last bit changes fastest.
+def all_rows(sizes):
+    """Every row of which the i-th entry is one of 0, ..., sizes[i] - 1,
+    in the order of counting, for bits 0 0 0, 0 0 1, 0 1 0, ...: the last
+    entry changes fastest. The shape is (product of the sizes, D).
 
     About 1 line. Whole numbers; no error at all.
     """
-    raise NotImplementedError("fill me in: all_bits, about 1 line")
+    raise NotImplementedError("fill me in: all_rows, about 1 line")
 
 
 def log_conditionals(table, x):
@@ -86,7 +93,7 @@ def log_conditionals(table, x):
 '''
 
 HINTS = (
-    "itertools.product([0, 1], repeat=D) counts in the right order. And p(x_i | x_<i) is "
+    "itertools.product(range(2), range(3)) counts in the right order. And p(x_i | x_<i) is "
     "p(x_0..x_i) / p(x_0..x_(i-1)).",
     "p of a beginning is a sum over all axes that are not fixed yet: table[x_0] is the part of the "
     "table that begins with x_0, an array with an axis less, and its sum is p(x_0).",
@@ -97,9 +104,9 @@ HINTS = (
 _names = read_template(TEMPLATE)
 
 
-def _bit_cases(rng: Rng) -> Iterator[Case]:
-    for D in (1, 2, 3, 5):
-        yield (D,)
+def _row_cases(rng: Rng) -> Iterator[Case]:
+    for sizes in ([2], [2, 2], [2, 3], [3, 1, 2], [2] * 5):
+        yield (sizes,)
 
 
 def _table_cases(rng: Rng) -> Iterator[Case]:
@@ -138,17 +145,19 @@ def _from_the_right(table: Array, x: Array) -> Array:
     return _conditionals(table.transpose(), x[:, ::-1])[:, ::-1]
 
 
-ALL_BITS = Function(
-    "all_bits",
-    ("bits",),
-    _names["slow_all_bits"],
-    _bit_cases,
+ALL_ROWS = Function(
+    "all_rows",
+    ("rows",),
+    _names["slow_all_rows"],
+    _row_cases,
     {
-        "the first bit changes fastest: each row is written from right to left":
-            lambda D: all_bits(D)[:, ::-1],
-        "counts downwards, or 0 and 1 are exchanged": lambda D: all_bits(D)[::-1],
+        "the first entry changes fastest: each row is written from right to left":
+            lambda sizes: all_rows(sizes[::-1])[:, ::-1],
+        "counts downwards, or 0 and 1 are exchanged": lambda sizes: all_rows(sizes)[::-1],
+        "every entry takes the values of the first: entry i has sizes[i] of them":
+            lambda sizes: all_rows([sizes[0]] * len(sizes)),
     },
-    fast=all_bits,
+    fast=all_rows,
 )  # fmt: skip
 
 LOG_P = Function(
@@ -194,7 +203,7 @@ EXERCISE = Exercise(
     minutes=20,
     template=TEMPLATE,
     hints=HINTS,
-    stages=(*stages_of(ALL_BITS, 2, "all_bits"), *stages_of(LOG_P, 6, "log_conditionals")),
-    solution=(all_bits, log_conditionals),
-    imports="from itertools import product\n\nimport numpy as np",
+    stages=(*stages_of(ALL_ROWS, 2, "all_rows"), *stages_of(LOG_P, 6, "log_conditionals")),
+    solution=(all_rows, log_conditionals),
+    imports="import numpy as np",
 )

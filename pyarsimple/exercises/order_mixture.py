@@ -9,10 +9,10 @@ import numpy as np
 
 from pyarsimple.conditionals import bernoulli_log_p
 from pyarsimple.conditionals.functions import exp_from_top, log_sum_exp
+from pyarsimple.density import all_rows
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong
 from pyarsimple.exercises.cases import numbers
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
-from pyarsimple.exercises.solutions import all_bits
 from pyarsimple.exercises.stages import extremes, known_cause, stages_of
 from pyarsimple.mixtures import mixture_over_orders
 from pyarsimple.models.fvsbn import fvsbn_logits
@@ -130,7 +130,7 @@ _EXTREME = [(np.array([[-5000.0], [-5001.0]]),), (np.array([[-800.0, -1.0], [-20
 
 def _models(rng: Rng, D: int) -> Array:
     """log p of every row of bits under three orders of FVSBNs, (3, 2^D)."""
-    x = all_bits(D).astype(float)
+    x = all_rows([2] * D).astype(float)
     log_p = []
     for _ in range(3):
         W, b = numbers(rng, D, D, plain=False), numbers(rng, D, plain=False)

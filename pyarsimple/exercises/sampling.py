@@ -11,11 +11,12 @@ from pyarsimple import orders
 from pyarsimple.activations import activate
 from pyarsimple.autoregressive import fill_in
 from pyarsimple.conditionals import Bernoulli, bernoulli_log_p, sigmoid
+from pyarsimple.density import all_rows
 from pyarsimple.exercises import nade_forward
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong, show
 from pyarsimple.exercises.cases import Size, bits, cycle, numbers, sizes
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
-from pyarsimple.exercises.solutions import all_bits, chi_square
+from pyarsimple.exercises.solutions import chi_square
 from pyarsimple.exercises.stages import cost, known_cause, stages_of
 from pyarsimple.models.fvsbn import FVSBNState, fvsbn_logits
 from pyarsimple.models.nade import NADEState, nade_sample
@@ -285,7 +286,7 @@ FILL = Function(
 
 def _exact(W: Array, b: Array, order: Array) -> Array:
     """p of every row of bits, in the order of counting."""
-    x = all_bits(len(b)).astype(float)
+    x = all_rows([2] * len(b)).astype(float)
     p: Array = np.exp(bernoulli_log_p(fvsbn_logits(x, W, b, order), x).sum(axis=1))
     return p
 

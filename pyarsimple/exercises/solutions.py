@@ -1,22 +1,30 @@
-"""The solutions that stand nowhere else in the library."""
+"""The solutions that stand nowhere else: where the library does the same, it does it otherwise.
+
+- `log_conditionals` reads a table of p. The library's full table, `JointTable`, holds the logits of
+  conditionals: it looks them up, and has no table of p to divide sums of.
+- `numeric_gradient` takes one step for all entries, and `best_step` knows the true gradient. The
+  gradient check must do without: it finds a step for each array from the noise of the loss, and
+  most of the time looks along directions. The pages of derivations use the first.
+- `chi_square` is Pearson's statistic of all rows of bits, by which the grader judges draws. The
+  check of samplers pools cells that expect few counts, and so has other degrees of freedom.
+- `find_leaks` names pairs. The check of autoregressive models has to prove each with two inputs,
+  takes variables of every kind, and tells rounding from leaks.
+
+A test holds each of them against what the library has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple.density import all_rows
 from pyarsimple.orders import precedes
 
 Array = npt.NDArray[Any]
-
-
-def all_bits(D: int) -> Array:
-    """All of {0, 1}^D, (2^D, D), counting upwards: the last bit changes fastest."""
-    return np.array(list(product([0, 1], repeat=D)))
 
 
 def log_conditionals(table: Array, x: Array) -> Array:
@@ -63,7 +71,7 @@ def find_leaks(
     """All (i, j) such that conditional i changes with x_j although x_j is not before x_i."""
     allowed = precedes(order)
     leaks = set()
-    x = all_bits(D) if D <= 10 else rng.integers(2, size=(1000, D))
+    x = all_rows([2] * D) if D <= 10 else rng.integers(2, size=(1000, D))
     x = x.astype(float)
     before = conditionals(x)
     for j in range(D):

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pyarsimple import orders
 from pyarsimple.autoregressive import Array, as_columns, row_blocks
 from pyarsimple.conditionals import softmax
+from pyarsimple.density import all_rows
 from pyarsimple.missing.planning import Task, inner_values
 from pyarsimple.missing.results import Mask
 
@@ -59,10 +60,10 @@ def enumerate_log_p(task: Task, inner: Mask) -> tuple[Array, npt.NDArray[np.floa
     """All values of the inner variables (M, D), and log p(x_o, each of them), (N, M)."""
     values = inner_values(task.model, inner)
     assert values is not None
-    grid = np.zeros((int(np.prod([len(v) for v in values])), task.model.n_dims), task.known.dtype)
-    digits = np.unravel_index(np.arange(len(grid)), [len(v) for v in values])
-    for i, v, digit in zip(np.flatnonzero(inner), values, digits, strict=True):
-        grid[:, i] = v[digit]
+    which = all_rows([len(v) for v in values])  # value number which[m, i] of inner variable i
+    grid = np.zeros((len(which), task.model.n_dims), task.known.dtype)
+    for i, v, number in zip(np.flatnonzero(inner), values, which.T, strict=True):
+        grid[:, i] = v[number]
     wanted = task.needed()
     log_p = np.empty(task.n * len(grid))
     done = 0

@@ -1,11 +1,12 @@
-# cause: the first bit changes fastest
+# cause: the first entry changes fastest
 import numpy as np
 
 EXERCISE = "chain-rule"
 
 
-def all_bits(D):
-    return (np.arange(2**D)[:, np.newaxis] >> np.arange(D)) & 1
+def all_rows(sizes):
+    grid = np.meshgrid(*[np.arange(K) for K in sizes[::-1]], indexing="ij")
+    return np.stack([axis.ravel() for axis in grid[::-1]], axis=1)
 
 
 def log_conditionals(table, x):

@@ -6,8 +6,8 @@ import numpy as np
 EXERCISE = "chain-rule"
 
 
-def all_bits(D):
-    return np.array(list(product((0, 1), repeat=D)))
+def all_rows(sizes):
+    return np.array(list(product(*map(range, sizes))))
 
 
 def log_conditionals(table, x):
