@@ -722,7 +722,7 @@ BUGS = {
     "overflow: the largest logit is not subtracted": (
         lambda patch: patch(
             conditionals.categorical, "exp_from_top",
-            lambda z: (np.zeros(1), None, np.exp(z).sum(axis=-1, keepdims=True)),
+            lambda z: (np.zeros((1, 1, 1)), None, np.exp(z).sum(axis=-1, keepdims=True)),
         ),
         "categorical", check_extremes,
     ),

@@ -572,7 +572,7 @@ def test_find_leaks_agrees_with_the_librarys_check():
 
 
 def test_solutions_agree_with_what_the_library_uses():
-    """Those that stand in solutions.py are for one purpose; elsewhere it does the same otherwise."""
+    """What stands in solutions.py against that which does the same in another way."""
     rng = np.random.default_rng(0)
     N, D = 5, 3
     close = functools.partial(np.testing.assert_allclose, rtol=1e-11)

@@ -32,8 +32,8 @@ MAX_CLASSES = 2**24
 def categorical_log_p(logits: Array, x: Array) -> Array:
     """log p(x_i | x_<i), (N, D), from logits (N, D, K) and classes x (N, D)."""
     top, _, total = exp_from_top(logits)
-    of_x = np.take_along_axis(logits, x[:, :, np.newaxis], axis=2)  # (N, D, 1)
-    log_p: Array = ((of_x - top) - np.log(total))[:, :, 0]
+    n, i = np.ogrid[: len(x), : x.shape[1]]
+    log_p: Array = (logits[n, i, x] - top[:, :, 0]) - np.log(total[:, :, 0])
     return log_p
 
 
@@ -43,7 +43,8 @@ def categorical_d_logits(logits: Array, x: Array, scale: Scale) -> Array:
     ``scale`` is a number, or one for each entry, (N, D, 1).
     """
     d_logits = softmax(logits)
-    d_logits -= np.arange(logits.shape[2]) == x[:, :, np.newaxis]
+    n, i = np.ogrid[: len(x), : x.shape[1]]
+    d_logits[n, i, x] -= 1
     d_logits *= scale
     return d_logits
 
