@@ -37,9 +37,16 @@ def serves_all_orders(cell):
     return hasattr(MODELS[cell.split("/")[0]], "with_order")
 
 
+def is_before(settings, k):
+    """Whether component k is the model as it was before it was trained on: every other one is."""
+    return "then" in settings and k % 2 == 1
+
+
 def component_settings(cell, settings, k):
     """What component k is trained with: its own order and seed, or those of the one model."""
     shared = {name: settings[name] for name in SHARED if name in settings}
+    if is_before(settings, k):
+        del shared["then"]
     if serves_all_orders(cell):
         return shared | {"seed": settings["seed"], "order": settings["order"]}
     return shared | {"seed": settings["seed"] + k, "order": settings["orders"][k]}
@@ -48,6 +55,8 @@ def component_settings(cell, settings, k):
 def get_model(cell, settings, k, data, folder, **how):
     """The model of component k, trained before or now, and what its training gave."""
     name = cell if serves_all_orders(cell) else f"{cell}/{k}"
+    if is_before(settings, k):
+        name = f"{name}/before"
     result = likelihoods.run_cell(name, component_settings(cell, settings, k), data, folder, **how)
     return storage.load(folder.files(name)[1]), result
 
@@ -104,8 +113,11 @@ def run_cell(cell, settings, data, folder, *, listed, progress):
         }
     trained = scores[:1] if serves_all_orders(cell) else scores
     components = [
-        {"order": order_in_words(order), **{split: float(s[split].mean()) for split in RATED}}
-        for order, s in zip(settings["orders"], scores, strict=True)
+        {
+            "order": order_in_words(order) + (", before" if is_before(settings, k) else ""),
+            **{split: float(s[split].mean()) for split in RATED},
+        }
+        for k, (order, s) in enumerate(zip(settings["orders"], scores, strict=True))
     ]
     return {
         "schema": SCHEMA,
@@ -125,8 +137,13 @@ def mixture_of(cell, settings, data, folder):
     if not serves_all_orders(cell):
         parts = [get_model(cell, settings, k, data, folder)[0] for k in range(len(orders))]
         return OrderMixture(parts)
-    model, _ = get_model(cell, settings, 0, data, folder)
-    return OrderMixture([asked_in(model, order, data) for order in orders])
+    models, parts = {}, []
+    for k, order in enumerate(orders):
+        before = is_before(settings, k)
+        if before not in models:
+            models[before], _ = get_model(cell, settings, k, data, folder)
+        parts.append(asked_in(models[before], order, data))
+    return OrderMixture(parts)
 
 
 # The tables.
@@ -196,10 +213,14 @@ def settings_table(results):
         n = max(map(int, r["ladder"]))
         step = r["ladder"][str(n)]
         model = s["model"] | {"dtype": s["dtype"], "seed": s["seed"]}
+        parts = [s, s["then"]] if "then" in s else [s]
+        optimizer, fit = (
+            "; then ".join(likelihoods.in_words(part[name]) for part in parts)
+            for name in ("optimizer", "fit")
+        )
         lines.append(
             f"| {cell} | {n} | {step['valid']:.2f} | {step['mean_of_components']:.2f} "
-            f"| {likelihoods.in_words(model)} | {likelihoods.in_words(s['optimizer'])} "
-            f"| {likelihoods.in_words(s['fit'])} | {r['seconds'] / 60:.1f} |"
+            f"| {likelihoods.in_words(model)} | {optimizer} | {fit} | {r['seconds'] / 60:.1f} |"
         )
     return "\n".join(lines)
 

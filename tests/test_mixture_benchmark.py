@@ -36,6 +36,15 @@ SETTINGS = {
         "label": "MADE, masks", "model": {"hidden_sizes": [5], "n_masks": 4, "seed": 1},
         "order": "natural", "orders": [{"set": 0}, {"set": 3}, 7], "mix": [1, 3],
     },
+    "orderless-nade/tiny": COMMON
+    | {
+        "label": "Orderless", "model": {"hidden_sizes": [5, 4]}, "initialize": True, "order": 0,
+        "orders": [["dispersed", 0], ["dispersed", 1], 2], "mix": [1, 2],
+        "then": {
+            "seed": 4, "optimizer": {"name": "adam", "learning_rate": 0.02, "weight_decay": 0.1},
+            "fit": {"batch_size": 10, "max_epochs": 2},
+        },
+    },
     "nade/tiny/random": COMMON
     | {"label": "random", "model": {"n_hidden": 4}, "orders": [1, 2], "mix": [1, 2]},
     "nade/other": COMMON
@@ -101,7 +110,7 @@ def test_table_and_files(main, tmp_path, capsys):
     lines = {line[:22].strip(): line for line in printed.out.splitlines()}
     assert "-3.50m" in lines["EoNADE"]
     found = results(tmp_path)
-    assert set(found) == {"nade/tiny", "order-agnostic-made/tiny", "nade/tiny/random"}
+    assert set(found) == set(SETTINGS) - {"nade/other"}
     ladder = found["nade/tiny"]["ladder"]
     assert list(ladder) == ["1", "2", "4"]
     assert f"{ladder['4']['test']:.2f}*" in lines["NADE, 4 units, here"]
@@ -111,6 +120,9 @@ def test_table_and_files(main, tmp_path, capsys):
         assert f"| nade/tiny | {order} | " in table
     for order in ("set 0", "set 3", "random 7"):
         assert f"| order-agnostic-made/tiny | {order} | " in table
+    for order in ("dispersed 0", "dispersed 1, before", "random 2"):
+        assert f"| orderless-nade/tiny | {order} | " in table
+    assert "learning rate 0.01; then name adam, learning rate 0.02, weight decay 0.1 |" in table
     assert not list((tmp_path / "out").glob("*checkpoint*"))
 
 
@@ -121,7 +133,8 @@ def test_figures_are_those_of_the_kept_mixtures(main, data, tmp_path):
         mixture = pyarsimple.load(file)
         assert isinstance(mixture, OrderMixture)
         n = max(map(int, result["ladder"]))
-        assert len(mixture) == n
+        assert len(mixture) == len(result["settings"]["orders"])
+        mixture = OrderMixture(mixture.models[:n])
         for split in ("valid", "test"):
             log_prob = mixture.log_prob(data[split])
             assert result["ladder"][str(n)][split] == pytest.approx(log_prob.mean(), rel=1e-12)
@@ -129,6 +142,14 @@ def test_figures_are_those_of_the_kept_mixtures(main, data, tmp_path):
         assert result["ladder"]["1"]["test"] == pytest.approx(first.mean(), rel=1e-12)
         whole = result["ladder"][str(n)]
         assert whole["test"] >= whole["mean_of_components"]  # Jensen
+    # Every other component is the network as it was before it was trained on.
+    orderless = pyarsimple.load(tmp_path / "out" / "orderless-nade-tiny.mixture.npz")
+    networks = [orderless.models[k].params["W1"] for k in range(3)]
+    before = pyarsimple.load(tmp_path / "out" / "orderless-nade-tiny-before.npz").params["W1"]
+    assert (networks[1] == before).all()
+    assert (networks[0] != before).any()
+    assert (networks[0] == networks[2]).all()
+    assert len(orderless.parts()) == 2
     made = pyarsimple.load(tmp_path / "out" / "order-agnostic-made-tiny.mixture.npz")
     assert len(made.parts()) == 1
     nade = pyarsimple.load(tmp_path / "out" / "nade-tiny.mixture.npz")
@@ -157,6 +178,7 @@ def test_other_settings_are_not_taken_for_these(main, monkeypatch, tmp_path):
     changed = copy.deepcopy(SETTINGS)
     changed["nade/tiny"]["orders"][1] = ["tree", 4]
     changed["order-agnostic-made/tiny"]["orders"][1] = {"set": 2}
+    changed["orderless-nade/tiny"]["orders"][1] = ["dispersed", 7]
     read = likelihoods.read_json
     monkeypatch.setattr(
         likelihoods, "read_json",
