@@ -18,8 +18,8 @@
         name##_vector a[CHAINS], scale, shift;                                                     \
         int lanes = BYTES / (int)sizeof(type);                                                     \
         for (int j = 0; j < lanes; j++) {                                                          \
-            scale[j] = (type)0.999;                                                                \
-            shift[j] = (type)1e-3;                                                                 \
+            scale[j] = (type)0.5;                                                                  \
+            shift[j] = (type)0.5;                                                                  \
             for (int k = 0; k < CHAINS; k++)                                                       \
                 a[k][j] = (type)(1 + k);                                                           \
         }                                                                                          \

@@ -24,12 +24,19 @@ def _best_rate(work, amount, seconds):
     return amount / best
 
 
+def load_peak(folder, dtype):
+    """The little C program ``peak(n, address)``; it adds up at the address, and returns how many
+    floating-point operations n rounds of independent multiply-adds are."""
+    library, _ = build(Path(__file__).with_name("limits.c"), folder)
+    peak = getattr(library, f"peak_{dtype}")
+    peak.restype, peak.argtypes = ctypes.c_double, [ctypes.c_long, ctypes.c_void_p]
+    return peak
+
+
 def fma_peak(threads, seconds, dtype):
-    """Floating-point operations a second of independent multiply-adds; by a little C program."""
+    """Floating-point operations a second of independent multiply-adds."""
     with tempfile.TemporaryDirectory() as folder, Threads(threads) as pool:
-        library, _ = build(Path(__file__).with_name("limits.c"), folder)
-        peak = getattr(library, f"peak_{dtype}")
-        peak.restype, peak.argtypes = ctypes.c_double, [ctypes.c_long, ctypes.c_void_p]
+        peak = load_peak(folder, dtype)
         sinks = np.zeros((threads, 64), dtype)
         n = 500_000
         operations = peak(1, sinks[0].ctypes.data) * n * threads

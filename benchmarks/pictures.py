@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from benchmarks.cases import STEPS
 from benchmarks.report import limit
 
-COLORS = {"compiled": "C0", "numpy": "C1", "torch": "C2", "jax": "C3", "blas": "0.5"}
+COLORS = {"compiled": "C0", "numpy": "C1", "torch": "C2", "jax": "C3", "blas": "0.5",
+          "machine": "0.7"}  # fmt: skip
 
 
 def draw(results, folder):
@@ -69,9 +70,11 @@ def ratios(results):
     axes = figure.subplots()
     for y, p in enumerate(reversed(shown)):
         color = "C2" if p["aim_reached"] or (p["reached"] and p["aim"] is None) else "C0"
-        axes.barh(y, p["value"], color=color if p["reached"] else "C3", alpha=0.8, height=0.6)
+        color = {True: color, False: "C3", None: "0.7"}[p["reached"]]
+        axes.barh(y, p["value"], color=color, alpha=0.8, height=0.6)
         axes.plot([p["lower_quartile"], p["upper_quartile"]], [y, y], "k", lw=1)
-        axes.plot(p["bar"], y, "k|", ms=16, mew=2)
+        if p["bar"] is not None:
+            axes.plot(p["bar"], y, "k|", ms=16, mew=2)
         if p["aim"] is not None:
             axes.plot(p["aim"], y, "k*", ms=7)
     texts = [p["text"] + (" (at most)" if p["at_most"] else "") for p in reversed(shown)]

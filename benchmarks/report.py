@@ -177,7 +177,7 @@ def _verdict(promise):
     if promise["aim_reached"]:
         return "aim reached"
     if promise["bar"] is None:
-        return "below aim"
+        return "" if promise["aim"] is None else "below aim"
     return "reached" if promise["reached"] else "NOT REACHED"
 
 

@@ -338,6 +338,8 @@ def verdicts(mine, peer, yardstick):
         "jax.scan": {"status": "missing"},
         "blas": {"seconds": [[yardstick]], "median": yardstick},
         "compiled@1": {"seconds": [[2 * mine]], "median": 2 * mine},
+        "machine": {"seconds": [[1.0]], "median": 1.0},
+        "machine@1": {"seconds": [[1.5]], "median": 1.5},
     }
     results = {"cases": [{"name": "nade_grad", "contenders": contenders}]}
     results |= {"check_only": False, "measures": {}, "limits": {}}
@@ -345,7 +347,7 @@ def verdicts(mine, peer, yardstick):
 
 
 def test_promises_are_judged_against_the_best_of_the_peers():
-    peers, gemm, threads = verdicts(mine=2.0, peer=90.0, yardstick=1.0)
+    peers, gemm, threads, machine = verdicts(mine=2.0, peer=90.0, yardstick=1.0)
     assert peers["value"] == 45
     assert peers["against"] == "torch.loop"
     assert peers["missing"] == ["jax.scan"]
@@ -354,6 +356,7 @@ def test_promises_are_judged_against_the_best_of_the_peers():
     assert (gemm["reached"], gemm["aim_reached"]) == (True, True)
     assert threads["value"] == 2
     assert threads["reached"]
+    assert (machine["value"], machine["reached"], machine["bar"]) == (1.5, None, None)
     assert [p["reached"] for p in verdicts(mine=2.0, peer=58.0, yardstick=0.6)][:2] == [False] * 2
 
 
@@ -471,6 +474,16 @@ def test_one_thread_is_not_compared_with_itself(tiny):
     alone["cases"][0]["contenders"]["compiled"]["threads"] = 1
     judged = {p["text"]: p for p in b["promises"].judge(alone)}
     assert judged["NADE gradient, threads against 1"]["reason"] == "the run has one thread"
+
+
+def test_the_machines_own_work_is_checked(monkeypatch):
+    inputs = b["inputs"].make_inputs(TINY["nade"], None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    task = importlib.import_module("benchmarks.implementations.machine").MultiplyAdds(inputs)
+    result, referee = task.result(), b["referee"].Referee(inputs)
+    assert result["fixed_point"].shape == (2,)
+    assert not referee.refusal(referee.errors(result))
+    assert referee.refusal(referee.errors({"fixed_point": np.array([1.0, 0.0])}))
 
 
 def test_growth_is_measured_against_the_middle():

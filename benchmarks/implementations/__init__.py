@@ -12,6 +12,7 @@ MODULES = {
     "torch": "with_torch",
     "jax": "with_jax",
     "blas": "blas",
+    "machine": "machine",
 }
 
 #: Those that every run must have; the others are peers, and may be missing.
