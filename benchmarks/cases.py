@@ -1,8 +1,8 @@
 """What is timed: the cases of a profile, and in each case who takes part.
 
-A contender is written ``implementation.variant@threads``; without ``@`` it has the run's number of
-threads. The implementations are in `implementations`, the bars that the library has to clear in
-`promises`.
+A contender is written ``implementation.variant@threads[D=196]``; without ``@`` it has the run's
+number of threads, and without brackets the case's own N, D and H. The implementations are in
+`implementations`, the bars that the library has to clear in `promises`.
 """
 
 import re
@@ -17,14 +17,16 @@ class Contender:
     implementation: str
     variant: str
     threads: int
+    size: tuple[str, int] | None = None  # in place of the case's
 
     @classmethod
     def parse(cls, text, threads):
-        match = re.fullmatch(r"(\w+)(?:\.(\w+))?(?:@(\d+))?", text)
+        match = re.fullmatch(r"(\w+)(?:\.(\w+))?(?:@(\d+))?(?:\[([NDH])=(\d+)\])?", text)
         if not match:
-            raise ValueError(f"a contender is implementation.variant@threads, got {text!r}")
-        implementation, variant, own = match.groups()
-        return cls(implementation, variant or "", int(own or threads))
+            raise ValueError(f"a contender is implementation.variant@threads[D=196], got {text!r}")
+        implementation, variant, own, letter, value = match.groups()
+        size = (letter, int(value)) if letter else None
+        return cls(implementation, variant or "", int(own or threads), size)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Case:
     @property
     def sizes(self):
         return {"N": self.N, "D": self.D, "H": list(self.hidden)}
+
+    def resized(self, letter, value):
+        """The same with another N, D or H."""
+        return replace(self, **{"hidden": (value,)} if letter == "H" else {letter: value})
 
 
 GRAD = ("compiled", "numpy", "torch.loop", "jax.scan", "jax.checkpoint", "blas")
@@ -75,7 +81,8 @@ TABLE = (
     Case("fvsbn_grad_one", "grad", "fvsbn", ("compiled", "numpy", "blas"), N=1, hidden=()),
 )  # fmt: skip
 
-#: Each of N, D and H from a quarter to four times the size in the middle.
+#: Each of N, D and H from a quarter to four times the size in the middle. Where a quarter of a size
+#: is there too it takes part, so that the growth is known from rounds that both were in.
 STEPS = {"N": (25, 50, 100, 200, 400), "D": (196, 392, 784, 1568, 3136),
          "H": (125, 250, 500, 1000, 2000)}  # fmt: skip
 
@@ -85,12 +92,12 @@ def _sweep_sizes():
         ("grad", ("compiled", "torch.loop", "jax.scan", "blas")),
         ("score", ("compiled", "torch.loop", "jax.scan", "blas")),
     ):
-        base = Case("", kind, "nade", contenders, bits="synthetic")
         for letter, values in STEPS.items():
             for value in values:
-                name = f"nade_{kind}_{letter}{value}"
-                size = {"hidden": (value,)} if letter == "H" else {letter: value}
-                yield replace(base, name=name, **size)
+                quarter = (f"compiled[{letter}={value // 4}]",) if value // 4 in values else ()
+                case = Case(f"nade_{kind}_{letter}{value}", kind, "nade", contenders + quarter,
+                            bits="synthetic")  # fmt: skip
+                yield case.resized(letter, value)
 
 
 def _sweep_threads_and_dtype(threads):

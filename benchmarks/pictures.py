@@ -106,7 +106,7 @@ def sweeps(results):
 
 def _sweep(panel, cases, values):
     for name in cases[0]["contenders"]:
-        c = [case["contenders"][name] for case in cases]
+        c = [case["contenders"].get(name, {}) for case in cases]
         if all("median" in each for each in c):
             medians = [1e3 * each["median"] for each in c]
             panel.loglog(values, medians, ".-", color=COLORS[c[0]["implementation"]], label=name)

@@ -162,20 +162,26 @@ def _judge_measure(promise, measured):
 
 
 def _growth(by_name):
-    """How the time grows with each size: of four times the middle size, over four times its time.
+    """How the time grows with each size: that of four times the size, over four times the time.
 
-    1 is linear. The middle is timed with each of the three sizes, so that no drift counts.
+    1 is linear. Both sizes took turns in the same rounds, so that no drift counts.
     """
     judged = []
     for kind in ("grad", "score"):
         for letter, values in STEPS.items():
-            middle, last = values[len(values) // 2], values[-1]
-            pair = [by_name.get(f"nade_{kind}_{letter}{v}") for v in (middle, last)]
-            medians = [p and p["contenders"]["compiled"].get("median") for p in pair]
-            if not all(medians):
-                continue
-            text = f"NADE {kind}, {letter} from {middle} to {last}: over linear"
-            promise = Measure(text, "", "", 1.15)
-            value = medians[1] / medians[0] * middle / last
-            judged.append(_entry(promise, value, "times"))
+            for small, large in zip(values, values[2:], strict=False):
+                case = by_name.get(f"nade_{kind}_{letter}{large}", {"contenders": {}})
+                pair = ("compiled", f"compiled[{letter}={small}]")
+                both = [case["contenders"].get(name, {}) for name in pair]
+                if not all("median" in c for c in both):
+                    continue
+                r = ratio(*(c["seconds"] for c in both))
+                text = f"NADE {kind}, {letter} from {small} to {large}: over linear"
+                entry = _entry(
+                    Measure(text, "", "", 1.15), r["median"] * small / large, "times",
+                    lower_quartile=r["lower_quartile"] * small / large,
+                    upper_quartile=r["upper_quartile"] * small / large,
+                )  # fmt: skip
+                others = {"processors_used_by_others": case.get("processors_used_by_others")}
+                judged.append(entry | others)
     return judged

@@ -73,14 +73,16 @@ class Run:
         """Check and time all contenders of a case."""
         contenders = {c: cases.Contender.parse(c, self.threads) for c in case.contenders}
         self.start_workers(contenders.values())
-        inputs = make_inputs(case, self.rows)
+        inputs, outcome = make_inputs(case, self.rows), {}
         path = str(self.folder / "inputs.npz")
-        inputs.save(path)
-        referee = Referee(inputs)
-        outcome = {
-            name: self._check(name, contender, path, referee)
-            for name, contender in contenders.items()
-        }
+        for size in dict.fromkeys(c.size for c in contenders.values()):
+            own = inputs if size is None else make_inputs(case.resized(*size), self.rows)
+            own.save(path)
+            referee = Referee(own)
+            outcome |= {
+                name: self._check(name, contender, path, referee)
+                for name, contender in contenders.items() if contender.size == size
+            }  # fmt: skip
         ready = {k: c for k, c in contenders.items() if outcome[k]["status"] == "ok"}
         disturbance = {} if self.check_only else self._take_turns(case, ready, outcome)
         for name in ready:

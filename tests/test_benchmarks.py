@@ -486,19 +486,31 @@ def test_the_machines_own_work_is_checked(monkeypatch):
     assert referee.refusal(referee.errors({"fixed_point": np.array([1.0, 0.0])}))
 
 
-def test_growth_is_measured_against_the_middle():
-    def case(kind, letter, value, seconds):
-        contenders = {"compiled": {"median": seconds}}
-        return {"name": f"nade_{kind}_{letter}{value}", "contenders": contenders}
+def test_growth_is_measured_within_a_case():
+    def case(kind, letter, large, seconds, small):
+        names = "compiled", f"compiled[{letter}={large // 4}]"
+        contenders = {
+            name: {"median": s, "seconds": [[s], [s]]}
+            for name, s in zip(names, (seconds, small), strict=True)
+        }
+        return {"name": f"nade_{kind}_{letter}{large}", "contenders": contenders}
 
-    cases = [case("grad", "N", 100, 1.0), case("grad", "N", 400, 4.4)]
-    cases += [case("score", "H", 500, 1.0), case("score", "H", 2000, 5.0)]
+    cases = [case("grad", "N", 100, 4.4, 1.0), case("score", "H", 2000, 10.0, 2.0)]
     results = {"cases": cases, "check_only": True, "measures": {}, "limits": {}}
     grad, score = b["promises"].judge(results)
-    assert "N from 100 to 400" in grad["text"]
+    assert "N from 25 to 100" in grad["text"]
     assert (grad["value"], grad["reached"]) == (pytest.approx(1.1, rel=1e-12), True)
     assert "H from 500 to 2000" in score["text"]
     assert (score["value"], score["reached"]) == (pytest.approx(1.25, rel=1e-12), False)
+
+
+def test_a_contender_of_another_size_is_checked_at_that_size():
+    case = Case("x", "grad", "nade", ("compiled", "compiled[D=5]", "blas[H=3]"), N=4, D=20)
+    with b["runner"].Run("tiny", worker=without_peers, check_only=True) as state:
+        outcome = state.case(case)["contenders"]
+    assert [c["status"] for c in outcome.values()] == ["ok"] * 3
+    with pytest.raises(ValueError, match="a contender is"):
+        b["cases"].Contender.parse("compiled[K=3]", 2)
 
 
 def test_page_takes_a_run(tiny, tmp_path, capsys):
