@@ -32,6 +32,28 @@ def all_rows(sizes: Sequence[int]) -> Array:
     return np.indices(tuple(sizes)).reshape(len(sizes), -1).T
 
 
+def log_conditionals(table: Array, x: Array) -> npt.NDArray[np.float64]:
+    """log p(x_i | x_<i) of each entry of x, by the chain rule, from a table of all probabilities.
+
+    Parameters
+    ----------
+    table : ndarray, with an axis for each of the D variables
+        ``table[x_0, x_1, ...] = p(x)``.
+    x : ndarray of int, shape (N, D)
+
+    Returns
+    -------
+    ndarray of float64, shape (N, D)
+        In nats; NaN after what is impossible.
+    """
+    log_p = np.empty(x.shape)
+    for i in range(table.ndim):
+        p = table.sum(axis=tuple(range(i + 1, table.ndim)))  # p(x_0, ..., x_i)
+        p = p / p.sum(axis=-1, keepdims=True)  # p(x_i | x_<i)
+        log_p[:, i] = np.log(p[tuple(x[:, : i + 1].T)])
+    return log_p
+
+
 class Density(ABC):
     """A distribution over D variables: probabilities, or densities, of rows (N, D), and samples.
 

@@ -1,6 +1,7 @@
 """Normalisation, samplers and consistency: right models pass, each planted bug is named."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pyarsimple as pa
 from pyarsimple import checks, orders
 from pyarsimple.checks.sampler import chi_square, detectable
 from pyarsimple.conditionals import sigmoid, softplus
+from pyarsimple.density import log_conditionals
 
 D = 5
 ORDER = np.array([2, 0, 1, 4, 3])
@@ -345,6 +347,35 @@ def test_views_that_disagree(name):
     report = checks.check_consistent(spoiled(**functions))
     assert not report
     assert kind in report.kinds, report
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (2, 3, 2)])
+def test_conditionals_of_another_order(sizes):
+    table = np.random.default_rng(0).dirichlet(np.ones(math.prod(sizes))).reshape(sizes)
+
+    def log_prob(x):
+        return np.log(table[tuple(x.astype(int).T)])
+
+    def backwards(x):
+        return log_conditionals(table.transpose(), x[:, ::-1].astype(int))[:, ::-1]
+
+    views = {"log_prob": log_prob, "log_conditionals": backwards, "values": list(sizes)}
+    assert checks.check_consistent(None, 3, order=[2, 1, 0], **views)
+    assert checks.check_normalized(None, 3, **views), "they multiply to p, and sum to one each"
+    report = checks.check_consistent(None, 3, **views)
+    assert report.kinds == ["quotients"]
+
+
+def test_conditionals_after_what_is_impossible_are_free():
+    table = np.array([[0.25, 0.75], [0.0, 0.0]])
+    views = {
+        "log_prob": lambda x: np.log(table[tuple(x.astype(int).T)]),
+        "log_conditionals": lambda x: np.log(
+            np.stack([1 - x[:, 0], np.where(x[:, 0] == 1, 0.5, 0.25 + 0.5 * x[:, 1])], axis=1)
+        ),
+    }
+    with np.errstate(divide="ignore"):
+        assert checks.check_consistent(None, 2, **views)
 
 
 def test_scoring_that_changes_parameters_or_x():

@@ -48,6 +48,8 @@ def test_our_models_pass(name, kind):
     assert max(map(len, str(report).splitlines())) <= 80
     items = {item.name: item.verdict for item in report.reports["consistent"].items}
     assert items.pop("conditionals = exp(log_conditionals)") == "skipped"
+    if kind not in {"classes", "sizes"}:  # reals have no table
+        assert items.pop("log_conditionals = quotients of sums of p") == "skipped"
     assert set(items.values()) == {"ok"}
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 
 from pyarsimple import FVSBN, MADE, NADE
 from pyarsimple.autoregressive import is_bias
-from pyarsimple.baselines import IndependentBernoulli
+from pyarsimple.baselines import IndependentBernoulli, JointTable
+from pyarsimple.density import all_rows, log_conditionals
 from pyarsimple.models import OrderlessNADE, UntiedNADE
 
 
@@ -240,3 +241,20 @@ def test_independent_fit_is_where_the_gradient_is_zero():
 def test_pseudocount_must_be_positive(pseudocount):
     with pytest.raises(ValueError, match="pseudocount must be above 0"):
         IndependentBernoulli(2).fit([[0, 1]], pseudocount=pseudocount)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_conditionals_by_sums_over_a_table(order):
+    """A quotient of sums, by the definition, and by the model that is a table."""
+    rng, order = np.random.default_rng(0), np.array(order)
+    model = JointTable(3, order=order, rng=0)
+    model.params["T"][...] = rng.normal(size=7)
+    x = all_rows([2] * 3)
+    table = np.exp(model.log_prob(x)).reshape(2, 2, 2)
+    found = log_conditionals(table.transpose(order), x[:, order])
+    expected = model.log_conditionals(x)[:, order]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    p = table.transpose(order)
+    by_hand = [p[1].sum(), p[1, 0].sum() / p[1].sum(), p[1, 0, 1] / p[1, 0].sum()]
+    one = log_conditionals(p, np.array([[1, 0, 1]]))[0]
+    np.testing.assert_allclose(np.exp(one), by_hand, rtol=1e-12)

@@ -263,7 +263,9 @@ def check_autoregressive(
     if trouble := _unsteady(watch, x, base):
         empty = np.zeros((D, D), bool)
         return AutoregressiveReport(empty, wanted, given, [], [], None, len(x), causes=[trouble])
-    matrix, leaks = _one_at_a_time(watch, points, x, base, allowed, random)
+    other = points.change(random, x)
+    matrix = dependences(watch, x, other, watch.differ)
+    leaks = _prove(watch, x, other, base, matrix & ~allowed)
     columns = _columns(matrix, allowed, wanted, given, own, allow_cuts) if leaks else None
     leaks += _all_later(watch, points, x, base, allowed, given, {(k.i, k.j) for k in leaks}, random)
     if own:
@@ -329,22 +331,49 @@ def _unsteady(watch: _Watcher, x: Array, base: Array) -> Cause | None:
     return None
 
 
-def _one_at_a_time(
-    watch: _Watcher, points: Points, x: Array, base: Array, allowed: BoolArray,
-    rng: np.random.Generator,
-) -> tuple[BoolArray, list[Leak]]:  # fmt: skip
-    """Change one variable in all rows at once, for each variable in turn."""
-    D = watch.D
-    matrix, leaks = np.zeros((D, D), bool), []
+def dependences(
+    conditionals: Callable[[Array], Array],
+    x: Array,
+    other: Array,
+    differ: Callable[[Array, Array], Array] = np.not_equal,
+) -> BoolArray:
+    """Which conditional depends on which variable: all are changed, one at a time, in many rows.
+
+    Parameters
+    ----------
+    conditionals : callable
+        ``conditionals(x) -> (N, D)``, or whatever ``differ`` takes.
+    x, other : ndarray, shape (N, D)
+        Rows to begin with, and for each entry another value.
+    differ : callable
+        ``differ(before, after) -> (N, D)``: where two answers differ; in any bit, unless given.
+
+    Returns
+    -------
+    ndarray of bool, shape (D, D)
+        True at [i, j] where conditional i changed, in any of the rows, with x_j alone.
+    """
+    D = x.shape[1]
+    matrix = np.empty((D, D), bool)
+    before = conditionals(x)
     for j in range(D):
         changed = x.copy()
-        changed[:, j] = points.change(rng, x)[:, j]
+        changed[:, j] = other[:, j]
+        matrix[:, j] = differ(before, conditionals(changed)).any(axis=0)
+    return matrix
+
+
+def _prove(watch: _Watcher, x: Array, other: Array, base: Array, leaking: BoolArray) -> list[Leak]:
+    """For each pair (i, j) that leaks the two inputs that show it."""
+    leaks = []
+    for j in np.flatnonzero(leaking.any(axis=0)).tolist():
+        changed = x.copy()
+        changed[:, j] = other[:, j]
         after = watch(changed)
-        differ = watch.differ(base, after) & (changed[:, j] != x[:, j])[:, np.newaxis]
-        matrix[:, j] = differ.any(axis=0)
-        for i in np.flatnonzero(matrix[:, j] & ~allowed[:, j]):
-            leaks.append(_leak(int(i), (j,), differ, x, changed, base, after))
-    return matrix, leaks
+        differ = watch.differ(base, after)
+        for i in np.flatnonzero(leaking[:, j]).tolist():
+            leaks.append(_leak(i, (j,), differ, x, changed, base, after))
+    return leaks
 
 
 def _leak(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pyarsimple import density
 from pyarsimple.checks.causality import check_autoregressive
 from pyarsimple.checks.points import Values
 from pyarsimple.checks.report import OK, SKIPPED, WRONG, Cause, Item, ItemReport
@@ -279,7 +280,8 @@ def check_consistent(
     """Check that the views of one density agree, and that looking at it does not change it.
 
     Parallel equals sequential, the loss is -mean(log_prob), a row does not depend on the rows
-    beside it, the conditionals add up, a second call answers as the first, and parameters and x are
+    beside it, the conditionals add up and, where there are few rows in all, are quotients of their
+    probabilities' sums, a second call answers as the first, and parameters and x are
     bit-identical afterwards. What the model does not have is listed as skipped.
 
     Parameters
@@ -397,6 +399,31 @@ def _adds_up(s: Subject, x: Array, report: ConsistencyReport, name: str, toleran
     _compare(report, name, log_p, total, tolerance, cause)
 
 
+def _quotients(
+    s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float
+) -> None:
+    """Conditionals that multiply to p(x) may still be those of another order, or of no one."""
+    if s.log_prob is None or s.log_conditionals is None:
+        report.items.append(skipped(name, "no log_conditionals"))
+        return
+    if (s.configurations or np.inf) > MOST_SUMMED:
+        report.items.append(skipped(name, "too many rows to sum"))
+        return
+    said = np.exp(call(s.log_conditionals, x, x.shape, "log_conditionals"))
+    table = np.exp(all_log_probs(s)).reshape(s.points.counts).transpose(s.order)
+    wanted = np.empty_like(said)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        in_order = density.log_conditionals(table, x[:, s.order].astype(np.intp))
+    wanted[:, s.order] = np.exp(in_order)
+    wanted = np.where(np.isnan(wanted), said, wanted)  # after what is impossible all is right
+    text = "log_conditionals are not the conditionals of p in this order, though they may multiply "
+    cause = Cause(
+        "quotients", text + "to it: sums over the rows that begin alike give others",
+        "log_conditionals", None, "p(x_i | x_<i) = p(x_0, ..., x_i) / p(x_<i)",
+    )  # fmt: skip
+    _compare(report, name, said, wanted, tolerance, cause)
+
+
 def _bits_agree(
     s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float
 ) -> None:
@@ -449,6 +476,7 @@ _TESTS: dict[str, Callable[[Subject, Array, ConsistencyReport, str, float], None
     "parallel = sequential": _parallel_is_sequential,
     "loss = -mean(log_prob)": _loss_is_mean,
     "log_prob = sum of log_conditionals": _adds_up,
+    "log_conditionals = quotients of sums of p": _quotients,
     "conditionals = exp(log_conditionals)": _bits_agree,
     "each row alone = in a batch": _rows_alone,
     "second call = first": _same_again,

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyarsimple.checks.causality import dependences
 from pyarsimple.exercises.answers import Answer, Array, Wrong, show
 from pyarsimple.exercises.cases import cycle
 from pyarsimple.exercises.grader import Exercise, Stage
-from pyarsimple.exercises.solutions import find_leaks
 from pyarsimple.orders import inverse, precedes
 
 Pair = tuple[int, int]
@@ -88,6 +88,15 @@ HINTS = (
     "for j in range(D): changed = x.copy(); changed[:, j] = 1 - x[:, j]; then add (i, j) for every "
     "i with moved[i] and not precedes(order)[i, j].",
 )
+
+
+def find_leaks(
+    conditionals: Callable[[Array], Array], D: int, order: Array, rng: np.random.Generator
+) -> set[tuple[int, int]]:
+    """All (i, j) such that conditional i changes with x_j although x_j is not before x_i."""
+    x = rng.integers(2, size=(1000, D)).astype(float)
+    matrix = dependences(conditionals, x, 1 - x)
+    return {(i, j) for i, j in np.argwhere(matrix & ~precedes(order)).tolist()}
 
 
 class _Model:
@@ -327,7 +336,7 @@ EXERCISE = Exercise(
         Stage(p.name, p.points, functools.partial(_judge, p), gate=p.name == "honest model")
         for p in PLANTS
     ),
-    solution=(find_leaks,),
+    solution=(dependences, find_leaks),
     imports="from collections.abc import Callable\n\nimport numpy as np\n\n"
-    "from pyarsimple.density import all_rows\nfrom pyarsimple.orders import precedes",
+    "from pyarsimple.orders import precedes",
 )

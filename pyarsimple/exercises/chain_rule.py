@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pyarsimple.density import all_rows
+from pyarsimple.density import all_rows, log_conditionals
 from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.grader import Exercise, read_template
-from pyarsimple.exercises.solutions import log_conditionals
 from pyarsimple.exercises.stages import stages_of
 
 TEMPLATE = '''\
