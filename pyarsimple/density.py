@@ -7,6 +7,7 @@ than this (scores, comparisons, files, the commands that use them) takes any den
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -52,6 +53,12 @@ def log_conditionals(table: Array, x: Array) -> npt.NDArray[np.float64]:
         p = p / p.sum(axis=-1, keepdims=True)  # p(x_i | x_<i)
         log_p[:, i] = np.log(p[tuple(x[:, : i + 1].T)])
     return log_p
+
+
+def count_rows(x: Array, sizes: Sequence[int]) -> Array:
+    """How often each of `all_rows(sizes)` occurs among the rows of x (N, D): (product,)."""
+    index = np.ravel_multi_index(tuple(x.astype(np.intp).T), tuple(sizes))
+    return np.bincount(index, minlength=math.prod(sizes))
 
 
 class Density(ABC):

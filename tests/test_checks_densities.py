@@ -9,7 +9,7 @@ from scipy import stats
 
 import pyarsimple as pa
 from pyarsimple import checks, orders
-from pyarsimple.checks.sampler import chi_square, detectable
+from pyarsimple.checks.sampler import chi_square, detectable, pearson
 from pyarsimple.conditionals import sigmoid, softplus
 from pyarsimple.density import log_conditionals
 
@@ -302,6 +302,15 @@ def test_the_power_that_is_stated_is_the_power_there_is():
 def test_detectable_solves_for_the_power():
     lam = detectable(7, 1e-3, 0.99)
     assert stats.ncx2.sf(stats.chi2.isf(1e-3, 7), 7, lam) == pytest.approx(0.99, abs=1e-9)
+
+
+@pytest.mark.parametrize("n_cells", [1, 2, 7])
+def test_pearson_is_the_statistic_of_scipy(n_cells):
+    rng = np.random.default_rng(n_cells)
+    p = rng.dirichlet(np.ones(n_cells))
+    observed, expected = rng.multinomial(40, np.full(n_cells, 1 / n_cells)), 40 * p
+    reference = stats.chisquare(observed, expected).statistic
+    assert pearson(observed, expected) == pytest.approx(reference, rel=1e-12, abs=1e-12)
 
 
 def test_chi_square_pools_small_cells_and_agrees_with_scipy():

@@ -8,12 +8,15 @@ import properties
 import pytest
 import registry
 from hypothesis import given
+from hypothesis import strategies as st
 
 from pyarsimple import FVSBN, MADE, NADE
 from pyarsimple.autoregressive import is_bias
 from pyarsimple.baselines import IndependentBernoulli, JointTable
-from pyarsimple.density import all_rows, log_conditionals
+from pyarsimple.density import all_rows, count_rows, log_conditionals
 from pyarsimple.models import OrderlessNADE, UntiedNADE
+
+SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 
 
 def test_sums_to_one(model):
@@ -258,3 +261,34 @@ def test_conditionals_by_sums_over_a_table(order):
     by_hand = [p[1].sum(), p[1, 0].sum() / p[1].sum(), p[1, 0, 1] / p[1, 0].sum()]
     one = log_conditionals(p, np.array([[1, 0, 1]]))[0]
     np.testing.assert_allclose(np.exp(one), by_hand, rtol=1e-12)
+
+
+# Counts of configurations.
+
+
+@given(sizes=SIZES)
+def test_every_row_is_counted_once(sizes):
+    rows = all_rows(sizes)
+    assert rows.shape == (math.prod(sizes), len(sizes))
+    np.testing.assert_array_equal(count_rows(rows, sizes), np.ones(len(rows)))
+
+
+@given(sizes=SIZES, data=st.data(), dtype=st.sampled_from([np.int8, np.intp, np.float64]))
+def test_rows_are_counted_in_any_order_and_repeated(sizes, data, dtype):
+    rows = all_rows(sizes)
+    often = data.draw(st.lists(st.integers(0, 3), min_size=len(rows), max_size=len(rows)))
+    x = data.draw(st.permutations(np.repeat(rows, often, axis=0).tolist()))
+    counts = count_rows(np.array(x, dtype).reshape(-1, len(sizes)), sizes)
+    assert counts.dtype == np.intp
+    np.testing.assert_array_equal(counts, often)
+
+
+def test_the_last_variable_changes_fastest():
+    x = np.array([[0, 2], [1, 0], [0, 2]])
+    assert count_rows(x, [2, 3]).tolist() == [0, 0, 2, 1, 0, 0]
+
+
+@pytest.mark.parametrize("row", [[0, 3], [2, 0], [0, -1]])
+def test_what_is_no_row_is_not_counted(row):
+    with pytest.raises(ValueError, match="invalid entry"):
+        count_rows(np.array([row]), [2, 3])

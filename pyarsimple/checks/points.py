@@ -87,12 +87,6 @@ class Points:
         """All rows, in lexicographic order."""
         return np.ascontiguousarray(all_rows(self.counts.tolist()), dtype=self.dtype)
 
-    def index(self, x: Array) -> Array:
-        """The place of each row of x in `enumerate`."""
-        columns = tuple(np.asarray(x).astype(np.intp).T)
-        place: Array = np.ravel_multi_index(columns, tuple(self.counts))
-        return place
-
     def contains(self, x: Array) -> bool:
         """Whether every entry of x is one of the values."""
         x = np.asarray(x)

@@ -15,6 +15,7 @@ from pyarsimple.checks.densities import all_log_probs
 from pyarsimple.checks.points import Values
 from pyarsimple.checks.report import OK, WRONG, Cause, Item, ItemReport
 from pyarsimple.checks.subject import Subject, as_subject, call
+from pyarsimple.density import count_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +53,11 @@ class Fit:
     expected: Array
 
 
+def pearson(observed: Array, expected: Array) -> float:
+    """Pearson's statistic: the sum over all cells of (observed - expected)^2 / expected."""
+    return float(((observed - expected) ** 2 / expected).sum())
+
+
 def chi_square(observed: Array, expected: Array) -> Fit:
     """Pearson's test, cells of small expectation pooled; what is impossible must not occur."""
     if np.any(observed[expected == 0]):
@@ -68,7 +74,7 @@ def chi_square(observed: Array, expected: Array) -> Fit:
     o, e = np.bincount(group, observed), np.bincount(group, expected)
     if len(e) > 1 and e[0] < FEWEST:
         o, e = np.r_[o[0] + o[1], o[2:]], np.r_[e[0] + e[1], e[2:]]
-    statistic, dof = float(np.sum((o - e) ** 2 / e)), len(e) - 1
+    statistic, dof = pearson(o, e), len(e) - 1
     from scipy import stats  # slow to import
 
     p_value = float(stats.chi2.sf(statistic, dof)) if dof else 1.0
@@ -246,8 +252,7 @@ def _count(s: Subject, report: SamplerReport, x: Array) -> None:
 
 
 def _fit_of(s: Subject, x: Array, p: Array) -> Fit:
-    observed = np.bincount(s.points.index(x), minlength=len(p)).astype(np.float64)
-    return chi_square(observed, len(x) * p)
+    return chi_square(count_rows(x, s.points.counts.tolist()), len(x) * p)
 
 
 def _why(s: Subject, x: Array, p: Array, fit: Fit) -> Cause:
@@ -310,10 +315,10 @@ def _rank(s: Subject, report: SamplerReport, x: Array, rng: np.random.Generator)
         worst, where = None, 0
         for k, i in enumerate(s.order):
             if kind == "rank":
-                fit = _uniform(cells[:, i], bins)
+                fit = _uniform(cells[:, [i]], bins)
             elif k:
                 before = s.order[k - 1]
-                fit = _uniform(cells[:, i] * bins + cells[:, before], bins * bins)
+                fit = _uniform(cells[:, [i, before]], bins)
             else:
                 continue
             report.fits[f"{kind} of variable {i}"] = fit
@@ -338,9 +343,10 @@ def _rank(s: Subject, report: SamplerReport, x: Array, rng: np.random.Generator)
             report.causes.append(Cause("sampler", text, "sample", (where,), equation))
 
 
-def _uniform(cells: Array, n_cells: int) -> Fit:
-    counts = np.bincount(cells, minlength=n_cells).astype(np.float64)
-    return chi_square(counts, np.full(n_cells, len(cells) / n_cells))
+def _uniform(cells: Array, bins: int) -> Fit:
+    """Whether all rows of cells, each one of so many bins, are equally frequent."""
+    counts = count_rows(cells, [bins] * cells.shape[1])
+    return chi_square(counts, np.full(len(counts), len(cells) / len(counts)))
 
 
 def _ranks(s: Subject, x: Array, rng: np.random.Generator) -> Array:
