@@ -308,6 +308,10 @@ _WHY = {
     "UnboundLocalError": "a name that is used before a value was given to it",
     "every variable is known": "state.advance is called more often than there are variables",
     "x_i must be an array of bits": "advance takes what was drawn, 0 or 1, not a probability",
+    "Cannot cast array data": "these numbers are floats where whole ones are wanted: .astype(int)",
+    "only int indices": "these numbers are floats where whole ones are wanted: .astype(int)",
+    "must be of integer": "these numbers are floats where whole ones are wanted: .astype(int)",
+    "only integers, slices": "these numbers are floats where whole ones are wanted: .astype(int)",
     "IndexError": "an index runs over the end: is the loop over positions or over variables?",
 }
 

@@ -1,8 +1,9 @@
-"""Ancestral sampling: with a state and its chi-square, and in one pass."""
+"""Ancestral sampling: with a state, tested by counting, and in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,13 @@ import numpy as np
 from pyarsimple import orders
 from pyarsimple.activations import activate
 from pyarsimple.autoregressive import fill_in
+from pyarsimple.checks.sampler import pearson
 from pyarsimple.conditionals import Bernoulli, bernoulli_log_p, sigmoid
-from pyarsimple.density import all_rows
+from pyarsimple.density import all_rows, count_rows
 from pyarsimple.exercises import nade_forward
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong, show
 from pyarsimple.exercises.cases import Size, bits, cycle, numbers, sizes
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
-from pyarsimple.exercises.solutions import chi_square
 from pyarsimple.exercises.stages import cost, known_cause, stages_of
 from pyarsimple.models.fvsbn import FVSBNState, fvsbn_logits
 from pyarsimple.models.nade import NADEState, nade_sample
@@ -35,12 +36,20 @@ A state is what a model carries from one variable to the next:
     state.advance(x_i)   makes the next variable known: x_i (N,), its values
 
 Randomness comes from outside: entry [n, i] is 1 where uniforms[n, i] is
-below p. So what you draw can be compared with what should be drawn. That a
-sampler agrees with the model's own probabilities is tested by chi-square:
+below p. So what you draw can be compared with what should be drawn. Whether
+samples agree with the model's own probabilities is seen by counting: among N
+of them, row v should come about N p(v) times. Pearson's statistic,
 
-    the sum over all rows v of {0,1}^D of (count(v) - n p(v))^2 / (n p(v))
+    the sum over all K rows v of (observed(v) - expected(v))^2 / expected(v)
 
-which for n true samples is about 2^D - 1, give or take a few times 2^(D/2).
+is then about K - 1, give or take a few times the root of 2 K. The library's
+own check of samplers calls the two functions that you write for this.
+
+    letter    shape   what
+    x         (N, D)  rows: variable i takes the values 0, ..., sizes[i] - 1
+    sizes     (D,)    how many values each variable has: for bits 2, 2, ...
+    observed  (K,)    how often each row came: K is the product of the sizes
+    expected  (K,)    how often each row should have come, never 0
 
     pyarsimple exercises grade ancestral_sampling.py
     pyarsimple exercises hint ancestral-sampling
@@ -73,12 +82,17 @@ def slow_fill_in(state, x, n_known, uniforms, conditional):
     return result
 
 
-def slow_chi_square(x, p):
-    n, D = x.shape
+def slow_count_rows(x, sizes):
+    counts = []
+    for v in product(*[range(size) for size in sizes]):
+        counts.append(sum(tuple(row) == v for row in x.tolist()))
+    return np.array(counts)
+
+
+def slow_pearson(observed, expected):
     total = 0.0
-    for v, p_v in zip(product([0, 1], repeat=D), p):
-        count = sum(tuple(row) == v for row in x.astype(int).tolist())
-        total += (count - n * p_v) ** 2 / (n * p_v)
+    for o, e in zip(observed.tolist(), expected.tolist()):
+        total += (o - e) ** 2 / e
     return total
 
 
@@ -100,13 +114,23 @@ def fill_in(state, x, n_known, uniforms, conditional):
     raise NotImplementedError("fill me in: fill_in, about 6 lines")
 
 
-def chi_square(x, p):
-    """The statistic of samples x (n, D), given p (2**D,), the probability of
-    each row in the order of counting: 0 0 0, 0 0 1, 0 1 0, ...
+def count_rows(x, sizes):
+    """How often each row comes among those of x, (K,): whole numbers, in the
+    order of counting, for bits 0 0 0, 0 0 1, 0 1 0, ...: the last variable
+    changes fastest. A row that never came counts 0.
 
-    About 4 lines. np.bincount counts whole numbers. Error: 1e-12.
+    x may hold floats such as 1.0: fill_in returns them. About 2 lines.
+    np.bincount counts whole numbers. No error at all.
     """
-    raise NotImplementedError("fill me in: chi_square, about 4 lines")
+    raise NotImplementedError("fill me in: count_rows, about 2 lines")
+
+
+def pearson(observed, expected):
+    """Pearson's statistic of counts, a number.
+
+    About 1 line. Error: 1e-12.
+    """
+    raise NotImplementedError("fill me in: pearson, about 1 line")
 '''
 
 ONE_PASS = '''\
@@ -170,11 +194,15 @@ def nade_sample(x, n_known, uniforms, W, c, V, b, order, hidden):
 
 ANCESTRAL_HINTS = (
     "One loop over the positions of the order. Every variable is made known to the state, the "
-    "drawn ones and those that were known; only the former are drawn.",
+    "drawn ones and those that were known; only the former are drawn. And a row is a number: for "
+    "bits 1 0 1 is 5.",
     "for k, i in enumerate(state.order): if k >= n_known, x[:, i] = conditional.sample("
-    "state.outputs(), uniforms[:, i]); then state.advance(x[:, i]). Begin with x = x.copy().",
-    "The number of a row is x @ [4, 2, 1] for D = 3: x.astype(int) @ (2 ** np.arange(D)[::-1]). "
-    "counts = np.bincount(numbers, minlength=2 ** D); ((counts - n * p) ** 2 / (n * p)).sum().",
+    "state.outputs(), uniforms[:, i]); then state.advance(x[:, i]). Begin with x = x.copy(). In "
+    "the number of a row x_i is multiplied by all sizes after its own: for the sizes 2, 3, 4 it is "
+    "12 x_0 + 4 x_1 + x_2.",
+    "np.ravel_multi_index(tuple(x.astype(int).T), sizes) numbers the rows, and np.bincount("
+    "numbers, minlength=math.prod(sizes)) counts them. Pearson's statistic is ((observed - "
+    "expected) ** 2 / expected).sum().",
 )
 
 ONE_PASS_HINTS = (
@@ -297,10 +325,10 @@ def _sampled(answer: Answer) -> str:
     W, b = numbers(rng, 3, 3, plain=False), 0.5 * numbers(rng, 3, plain=False)
     state = FVSBNState(n, W, b, order)
     x = answer.call("fill_in", state, np.zeros((n, 3)), 0, rng.random((n, 3)), Bernoulli())
-    p = _exact(W, b, order)
-    statistic = chi_square(np.asarray(x), p)
+    observed, expected = count_rows(np.asarray(x), [2, 2, 2]), n * _exact(W, b, order)
+    statistic = pearson(observed, expected)
     if statistic > 60:  # seven degrees of freedom: once in 10^10
-        shown = [*show("p true", p), *show("drawn ", _frequencies(np.asarray(x)))]
+        shown = [*show("expected", np.round(expected)), *show("observed", observed)]
         cause = known_cause(
             answer, FILL, otherwise="the draws do not come from the model's conditionals"
         )
@@ -308,67 +336,95 @@ def _sampled(answer: Answer) -> str:
     return f"chi-square {statistic:.1f} with 7 degrees of freedom"
 
 
-def _frequencies(x: Array) -> Array:
-    index = x.astype(int) @ (2 ** np.arange(x.shape[1])[::-1])
-    return np.bincount(index, minlength=2 ** x.shape[1]) / len(x)
+# The test of the draws.
 
 
-def _chi_cases(rng: Rng) -> Iterator[Case]:
-    yield np.array([[0.0], [1.0], [1.0], [1.0]]), np.array([0.5, 0.5])
-    yield np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0.125, 0.25, 0.125, 0.5])
-    for D in (2, 3):
-        p = rng.uniform(0.5, 2, 2**D)
-        yield rng.integers(2, size=(30, D)).astype(float), p / p.sum()
-    p = rng.uniform(0.5, 2, 16)
-    yield np.repeat(rng.integers(2, size=(3, 4)), 4, axis=0).astype(float), p / p.sum()
+def _count_cases(rng: Rng) -> Iterator[Case]:
+    yield np.array([[0.0], [1.0], [1.0], [1.0]]), [2]
+    yield np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), [2, 2]  # never 1 1
+    yield rng.integers([1, 3], size=(5, 2)), [1, 3]
+    yield rng.integers([2, 3], size=(12, 2)), [2, 3]
+    yield np.repeat(rng.integers(2, size=(5, 4)), 4, axis=0).astype(float), [2, 2, 2, 2]
+    yield rng.integers([3, 4, 5], size=(90, 3)), [3, 4, 5]
 
 
-def _counted(x: Array, p: Array) -> tuple[int, Array, Array]:
-    return len(x), _frequencies(x) * len(x), p
+def _weighted(weights: Callable[[Array], Array]) -> Any:
+    """Rows counted by wrong numbers, in which the variables have other weights."""
+
+    def suspect(x: Array, sizes: Sequence[int]) -> Array:
+        numbers = x.astype(int) @ weights(np.array(sizes))
+        return np.bincount(numbers, minlength=math.prod(sizes))
+
+    return suspect
 
 
-def _pearson(formula: Any) -> Any:
-    return lambda x, p: float(formula(*_counted(x, p)))
-
-
-CHI = Function(
-    "chi_square",
-    ("statistic",),
-    _ancestral["slow_chi_square"],
-    _chi_cases,
+COUNTS = Function(
+    "count_rows",
+    ("counts",),
+    _ancestral["slow_count_rows"],
+    _count_cases,
     {
-        "rows are numbered from the wrong end: the last bit changes fastest, so it counts 1":
-            lambda x, p: chi_square(x[:, ::-1], p),
-        "frequencies are compared, not counts: the statistic is n times larger": _pearson(
-            lambda n, counts, p: ((counts / n - p) ** 2 / p).sum()
-        ),
-        "divided by the counts, where the expected n p must stand": _pearson(
-            lambda n, counts, p: ((counts - n * p) ** 2 / np.where(counts, counts, 1)).sum()
-        ),
-        "rows that were never drawn are left out: they add n p each": _pearson(
-            lambda n, counts, p: ((counts - n * p) ** 2 / (n * p))[counts > 0].sum()
-        ),
-        "the square is missing: differences of either sign cancel": _pearson(
-            lambda n, counts, p: ((counts - n * p) / (n * p)).sum()
-        ),
-        "the absolute value stands where the square should": _pearson(
-            lambda n, counts, p: (np.abs(counts - n * p) / (n * p)).sum()
-        ),
-        "not divided by n p": _pearson(lambda n, counts, p: ((counts - n * p) ** 2).sum()),
-        "this is a mean over the rows of {0,1}^D, where the sum is meant": _pearson(
-            lambda n, counts, p: ((counts - n * p) ** 2 / (n * p)).mean()
-        ),
-        "this is the root of the statistic": _pearson(
-            lambda n, counts, p: np.sqrt(((counts - n * p) ** 2 / (n * p)).sum())
-        ),
-        "divided by p, where n p must stand": _pearson(
-            lambda n, counts, p: ((counts - n * p) ** 2 / p).sum()
-        ),
-        "1 is added to each count: a count may be 0": _pearson(
-            lambda n, counts, p: ((counts + 1 - n * p) ** 2 / (n * p)).sum()
-        ),
+        "rows are numbered from the wrong end: the last variable changes fastest, so it counts 1":
+            lambda x, sizes: count_rows(x[:, ::-1], sizes[::-1]),
+        "counted downwards: the first of all rows is that of zeros":
+            lambda x, sizes: count_rows(x, sizes)[::-1],
+        "these are frequencies, counts divided by the number of rows: whole numbers are wanted":
+            lambda x, sizes: count_rows(x, sizes) / len(x),
+        "each row is counted once, however often it comes":
+            lambda x, sizes: np.minimum(count_rows(x, sizes), 1),
+        "every variable is taken for a bit: variable i has sizes[i] values":
+            _weighted(lambda sizes: 2 ** np.arange(len(sizes))[::-1]),
+        "every variable is taken to have as many values as the first: variable i has sizes[i]":
+            _weighted(lambda sizes: sizes[0] ** np.arange(len(sizes))[::-1]),
+        "x_i is multiplied by the sizes of the wrong variables: those after its own are meant":
+            _weighted(lambda sizes: np.cumprod(np.r_[1, sizes[:-1]])[::-1]),
     },
-    fast=chi_square,
+    fast=count_rows,
+)  # fmt: skip
+
+
+def _pearson_cases(rng: Rng) -> Iterator[Case]:
+    yield np.array([1, 3]), np.array([2.0, 2.0])
+    yield np.array([0, 2, 1, 0]), np.array([0.375, 0.75, 0.375, 1.5])
+    for K, n in ((4, 30), (6, 60), (16, 12)):  # the last has zeros
+        p = rng.uniform(0.5, 2, K)
+        yield rng.multinomial(n, np.full(K, 1 / K)), n * p / p.sum()
+
+
+def _wrongly(formula: Callable[[Array, Array], Any]) -> Any:
+    return lambda observed, expected: float(formula(observed, expected))
+
+
+PEARSON = Function(
+    "pearson",
+    ("statistic",),
+    _ancestral["slow_pearson"],
+    _pearson_cases,
+    {
+        "frequencies are compared, not counts: the statistic is N times larger": _wrongly(
+            lambda o, e: pearson(o, e) / o.sum()
+        ),
+        "divided by the observed counts, where the expected ones must stand": _wrongly(
+            lambda o, e: ((o - e) ** 2 / np.where(o, o, 1)).sum()
+        ),
+        "rows that never came are left out: each adds what was expected of it": _wrongly(
+            lambda o, e: pearson(o[o > 0], e[o > 0])
+        ),
+        "the square is missing: differences of either sign cancel": _wrongly(
+            lambda o, e: ((o - e) / e).sum()
+        ),
+        "the absolute value stands where the square should": _wrongly(
+            lambda o, e: (np.abs(o - e) / e).sum()
+        ),
+        "not divided by the expected counts": _wrongly(lambda o, e: ((o - e) ** 2).sum()),
+        "divided by the square of the expected counts: (o - e)^2 / e is meant, not ((o - e) / e)^2":
+            _wrongly(lambda o, e: ((o - e) ** 2 / e**2).sum()),
+        "this is a mean over the rows, where the sum is meant": _wrongly(
+            lambda o, e: pearson(o, e) / len(o)
+        ),
+        "this is the root of the statistic": _wrongly(lambda o, e: math.sqrt(pearson(o, e))),
+    },
+    fast=pearson,
 )  # fmt: skip
 
 
@@ -459,10 +515,11 @@ ANCESTRAL_EXERCISE = Exercise(
     stages=(
         *stages_of(FILL, 4, "fill_in"),
         Stage("chi-square", 1, _sampled, group="fill_in"),
-        *stages_of(CHI, 3, "chi_square"),
+        *stages_of(COUNTS, 1, "count_rows"),
+        *stages_of(PEARSON, 1, "pearson"),
     ),
-    solution=(fill_in, chi_square),
-    imports="import numpy as np\n\nfrom pyarsimple.autoregressive import as_columns",
+    solution=(fill_in, count_rows, pearson),
+    imports="import math\n\nimport numpy as np\n\nfrom pyarsimple.autoregressive import as_columns",
 )
 
 ONE_PASS_EXERCISE = Exercise(

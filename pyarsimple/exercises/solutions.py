@@ -3,8 +3,6 @@
 - `numeric_gradient` takes one step for all entries, and `best_step` knows the true gradient. The
   gradient check must do without: it finds a step for each array from the noise of the loss, and
   most of the time looks along directions. The pages of derivations use the first.
-- `chi_square` is Pearson's statistic of all rows of bits, by which the grader judges draws. The
-  check of samplers pools cells that expect few counts, and so has other degrees of freedom.
 
 A test holds each of them against what the library has.
 """
@@ -35,11 +33,3 @@ def best_step(f: Callable[[Array], float], x: Array, gradient: Array, steps: Arr
     """The step whose differences come closest to the true gradient, in the norm."""
     errors = [np.linalg.norm(numeric_gradient(f, x, step) - gradient) for step in steps]
     return float(steps[np.argmin(errors)])
-
-
-def chi_square(x: Array, p: Array) -> float:
-    """Pearson's statistic of samples x (n, D) against the probabilities p of all 2^D rows."""
-    n, D = x.shape
-    index = x.astype(int) @ (2 ** np.arange(D)[::-1])  # rows count upwards: the last bit is 1
-    counts = np.bincount(index, minlength=2**D)
-    return float(((counts - n * p) ** 2 / (n * p)).sum())

@@ -15,8 +15,10 @@ def fill_in(state, x, n_known, uniforms, conditional):
     return result
 
 
-def chi_square(x, p):
-    n, D = x.shape
+def count_rows(x, sizes):
     seen = Counter(tuple(row) for row in x)
-    rows = product((0.0, 1.0), repeat=D)
-    return sum((seen[v] - n * q) ** 2 / (n * q) for v, q in zip(rows, p, strict=True))
+    return [seen[row] for row in product(*map(range, sizes))]
+
+
+def pearson(observed, expected):
+    return sum(o * o / e for o, e in zip(observed, expected, strict=True)) - sum(observed)

@@ -17,10 +17,13 @@ def fill_in(state, x, n_known, uniforms, conditional):
     return done
 
 
-def chi_square(x, p):
-    n, D = x.shape
-    counts = np.zeros((2,) * D)
+def count_rows(x, sizes):
+    counts = np.zeros(sizes, int)
     for row in x.astype(int):
         counts[tuple(row)] += 1
-    expected = n * p.reshape(counts.shape)
-    return np.sum((counts - expected) ** 2 / expected)
+    return counts.ravel()
+
+
+def pearson(observed, expected):
+    z = (observed - expected) / np.sqrt(expected)
+    return z @ z

@@ -15,8 +15,10 @@ def fill_in(state, x, n_known, uniforms, conditional):
     return x
 
 
-def chi_square(x, p):
-    n, D = x.shape
-    index = x.astype(int) @ (2 ** np.arange(D)[::-1])
-    counts = np.bincount(index, minlength=2**D)
-    return ((counts - n * p) ** 2 / (n * p)).sum()
+def count_rows(x, sizes):
+    index = np.ravel_multi_index(x.astype(int).T, sizes)
+    return np.bincount(index, minlength=np.prod(sizes))
+
+
+def pearson(observed, expected):
+    return ((observed - expected) ** 2 / expected).sum()
