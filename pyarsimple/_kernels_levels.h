@@ -23,6 +23,10 @@
 
 #if defined(__x86_64__) && defined(IS_GNU_C)
 #define HAS_X86 1
+#if !defined(__clang__)
+#pragma GCC target("no-mmx") /* gcc may use its registers, which are those of long double, and leave
+                                them so: the caller's next long double would be NaN */
+#endif
 #include <immintrin.h> /* for the three things that GNU C cannot say of vectors: max, min, sqrt */
 #endif
 

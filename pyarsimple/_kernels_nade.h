@@ -135,8 +135,9 @@ struct nade_work {
      * (tiles, n_blocks, n_steps, TILE). */
     ptrdiff_t first_tile, tiles;
     real *partial;
-    /* Backward: the sums of d_logits, (n_tiles, P), by step, over the examples of which no feature
-     * has been other than 0 until then; */
+    /* Backward: in which examples a feature is not 0 in this step or one before, (n_tiles, P), by
+     * step, and the sums of d_logits over the others; */
+    uint32_t *begun;
     real *d_start;
     ptrdiff_t n_states; /* the most states that a tile may have; */
     char *slots;        /* and scratch for each thread, */
@@ -524,11 +525,13 @@ static int NAME(nade_logits)(const struct nade *q)
  * Like the definition, a walk there and a walk back. A run of steps has the same hidden units h: it
  * lasts from one step in which a feature is not 0 to the next. A run gives
  *
- *     dV_o += d_logits_o h,    d_a += g'(a) sum_o d_logits_o V_o     over its outputs o
+ *     dV_o += d_logits_o h,    d_h = sum_o d_logits_o V_o,    d_a += g'(a) d_h    (its outputs o)
  *
- * and is dealt with at once, when the walk back comes to its beginning. Until an example meets its
- * first feature that is not 0, its hidden units are g(c), as those of all others: of these only the
- * sum of d_logits is needed.
+ * of which the last is done once, when the walk back comes to its beginning. The walk back takes
+ * two steps at a time: V and dV of both stay in registers for all examples of a tile, and h and d_h
+ * of an example that does not change between them are read once for both. Until an example meets
+ * its first feature that is not 0, its hidden units are g(c), as those of all others: of these only
+ * the sum of d_logits is needed.
  *
  * The walk back divides e by what the walk there has multiplied it by. (Going back with a itself
  * would subtract what was added, and rounding could move a unit across the kink of the rectifier.)
@@ -557,11 +560,14 @@ struct nade_walk {
     vec (*states)[BACKWARD_VECS];
     int32_t *before, n_states;
     /* Of each example: */
-    int32_t state[BACKWARD_TILE];   /* its run, or 0 */
-    ptrdiff_t left[BACKWARD_TILE];  /* the feature from which on a is kept */
-    ptrdiff_t end[BACKWARD_TILE];   /* the step with which the next run begins */
+    int32_t state[BACKWARD_TILE];  /* its run, or 0 */
+    ptrdiff_t left[BACKWARD_TILE]; /* the feature from which on a is kept */
     vec e[BACKWARD_TILE][BACKWARD_VECS], a[BACKWARD_TILE][BACKWARD_VECS];
     vec d_a[BACKWARD_TILE][BACKWARD_VECS], keep[BACKWARD_TILE][BACKWARD_VECS];
+    /* On the walk back: its hidden units (times keep), and d_h of its run so far. */
+    struct {
+        vec h[BACKWARD_VECS], d_h[BACKWARD_VECS];
+    } now[BACKWARD_TILE];
 };
 
 /* On the walk there, the walk's feature k becomes known. */
@@ -595,46 +601,97 @@ INLINE void NAME(walk_there)(struct nade_walk *t, ptrdiff_t k, const int hidden)
     }
 }
 
-/* The run of example n that begins with step p: what it gives to dV and d_a. */
-INLINE void NAME(end_run)(struct nade_walk *t, int n, ptrdiff_t p, const vec *h, const int hidden)
+/* The hidden units of example n where the walk stands. */
+INLINE void NAME(hidden_now)(const struct nade_walk *t, int n, const vec *h_start, vec *h)
 {
     enum { VECS = BACKWARD_VECS };
-    const ptrdiff_t *output = t->front.work->output, end = t->end[n];
-    const real *d_logits = t->d_logits + n * t->q->n_outputs;
-    const int dropout = t->q->keep != NULL;
-    vec d_h[VECS], kept[VECS];
+    const vec *kept = t->state[n] ? t->states[t->state[n]] : h_start;
+    UNROLL
+    for (int u = 0; u < VECS; u++)
+        h[u] = t->front.products >> n & 1 ? v_reciprocal(1 + t->e[n][u]) : kept[u];
+}
+
+/* A run of example n is met at its end. */
+INLINE void NAME(enter_run)(struct nade_walk *t, int n, const vec *h_start)
+{
+    enum { VECS = BACKWARD_VECS };
+    NAME(hidden_now)(t, n, h_start, t->now[n].h);
     UNROLL
     for (int u = 0; u < VECS; u++) {
-        d_h[u] = v_set(0);
-        kept[u] = dropout ? h[u] * t->keep[n][u] : h[u];
-    }
-    t->end[n] = p;
-    for (; p < end; p++) {
-        const real d = d_logits[output[p]];
-        struct nade_output *o = t->outputs + p;
-        UNROLL
-        for (int u = 0; u < VECS; u++) {
-            d_h[u] += d * o->V[u];
-            o->dV[u] += d * kept[u];
-        }
-    }
-    UNROLL
-    for (int u = 0; u < VECS; u++) {
-        if (dropout)
-            d_h[u] *= t->keep[n][u];
-        t->d_a[n][u] += d_h[u] * slope(h[u], hidden);
+        t->now[n].d_h[u] = v_set(0);
+        if (t->q->keep)
+            t->now[n].h[u] *= t->keep[n][u];
     }
 }
 
-/* On the walk back, before the walk's feature k, of step p, is taken away: the runs that begin with
- * it end, and it contributes x_f d_a to dW_f. */
-INLINE void NAME(walk_back)(struct nade_walk *t, ptrdiff_t k, ptrdiff_t p, const int hidden)
+/* And left at its beginning: d_h becomes part of d_a. */
+INLINE void NAME(leave_run)(struct nade_walk *t, int n, const vec *h_start, const int hidden)
+{
+    enum { VECS = BACKWARD_VECS };
+    const int dropout = t->q->keep != NULL;
+    vec h[VECS];
+    if (dropout)
+        NAME(hidden_now)(t, n, h_start, h);
+    UNROLL
+    for (int u = 0; u < VECS; u++)
+        t->d_a[n][u] += dropout ? t->now[n].d_h[u] * t->keep[n][u] * slope(h[u], hidden)
+                                : t->now[n].d_h[u] * slope(t->now[n].h[u], hidden);
+}
+
+#define OUTPUT_VECS (VECTOR_BYTES == 64 ? 4 : 2) /* as many as registers hold for two outputs, */
+#define BIT_VECS (VECTOR_BYTES == 64 ? 4 : 1)    /* and for these and a feature between them */
+
+/* What output p, and with n_outputs = 2 also p - 1, gives to dV and d_h, where both have one h. */
+INLINE void NAME(outputs_back)(struct nade_walk *t, ptrdiff_t p, uint32_t examples,
+                               const int n_outputs)
+{
+    enum { VECS = BACKWARD_VECS, AT_ONCE = OUTPUT_VECS };
+    const ptrdiff_t P = t->q->n_outputs, *output = t->front.work->output + p;
+    struct nade_output *outputs = t->outputs + p;
+    if (!examples)
+        return;
+    for (int v = 0; v < VECS; v += AT_ONCE) {
+        vec V[2][AT_ONCE], dV[2][AT_ONCE];
+        UNROLL
+        for (int o = 0; o < n_outputs; o++)
+            UNROLL
+            for (int u = 0; u < AT_ONCE; u++) {
+                V[o][u] = outputs[-o].V[v + u];
+                dV[o][u] = outputs[-o].dV[v + u];
+            }
+        for (uint32_t rest = examples; rest; rest &= rest - 1) {
+            int n = LOWEST_BIT(rest);
+            real d[2];
+            UNROLL
+            for (int o = 0; o < n_outputs; o++)
+                d[o] = t->d_logits[n * P + output[-o]];
+            UNROLL
+            for (int u = 0; u < AT_ONCE; u++) {
+                vec h = t->now[n].h[v + u], d_h = t->now[n].d_h[v + u];
+                UNROLL
+                for (int o = 0; o < n_outputs; o++) {
+                    d_h += d[o] * V[o][u];
+                    dV[o][u] += d[o] * h;
+                }
+                t->now[n].d_h[v + u] = d_h;
+            }
+        }
+        UNROLL
+        for (int o = 0; o < n_outputs; o++)
+            UNROLL
+            for (int u = 0; u < AT_ONCE; u++)
+                outputs[-o].dV[v + u] = dV[o][u];
+    }
+}
+
+/* On the walk back, the walk's feature k is taken away: it contributes x_f d_a to dW_f. */
+INLINE void NAME(walk_back)(struct nade_walk *t, ptrdiff_t k)
 {
     enum { VECS = BACKWARD_VECS };
     const ptrdiff_t f = t->front.work->feature[k];
     const struct nade_marks m = t->marks[f];
     const uint32_t quick = m.nonzero & t->front.products;
-    vec dw[VECS], shrink[VECS], h[VECS];
+    vec dw[VECS], shrink[VECS];
     if (!m.nonzero)
         return;
     UNROLL
@@ -646,12 +703,6 @@ INLINE void NAME(walk_back)(struct nade_walk *t, ptrdiff_t k, ptrdiff_t p, const
             shrink[u] = v_reciprocal(t->factor[k][u]);
     for (uint32_t rest = quick; rest; rest &= rest - 1) {
         int n = LOWEST_BIT(rest);
-        if (m.last >> n & 1) {
-            UNROLL
-            for (int u = 0; u < VECS; u++)
-                h[u] = v_reciprocal(1 + t->e[n][u]);
-            NAME(end_run)(t, n, p, h, hidden);
-        }
         UNROLL
         for (int u = 0; u < VECS; u++) {
             dw[u] += t->d_a[n][u];
@@ -661,10 +712,6 @@ INLINE void NAME(walk_back)(struct nade_walk *t, ptrdiff_t k, ptrdiff_t p, const
     for (uint32_t rest = m.nonzero & ~quick; rest; rest &= rest - 1) {
         int n = LOWEST_BIT(rest);
         real x_f = t->front.x[n * t->q->n_features + f];
-        if (m.last >> n & 1) {
-            NAME(end_run)(t, n, p, t->states[t->state[n]], hidden);
-            t->state[n] = t->before[t->state[n]];
-        }
         UNROLL
         for (int u = 0; u < VECS; u++)
             dw[u] += x_f * t->d_a[n][u];
@@ -676,6 +723,89 @@ INLINE void NAME(walk_back)(struct nade_walk *t, ptrdiff_t k, ptrdiff_t p, const
         t->dW[k][u] = dw[u];
 }
 
+/* The same where the feature is the only one of step p, and 1: the run that begins here is left and
+ * the one before it is met, and with `outputs` they give what they have to output p and, of the
+ * examples that go on, p - 1. Most steps are such, so all of this is done in registers. */
+INLINE void NAME(bit_back)(struct nade_walk *t, ptrdiff_t k, ptrdiff_t p, uint32_t examples,
+                           uint32_t going_on, const int outputs)
+{
+    enum { VECS = BACKWARD_VECS, AT_ONCE = BIT_VECS };
+    const ptrdiff_t P = t->q->n_outputs, *output = t->front.work->output + p;
+    struct nade_output *after = t->outputs + p, *before = after - outputs;
+    for (int v = 0; v < VECS; v += AT_ONCE) {
+        vec V[2][AT_ONCE], dV[2][AT_ONCE], dW[AT_ONCE], shrink[AT_ONCE];
+        UNROLL
+        for (int u = 0; u < AT_ONCE; u++) {
+            dW[u] = t->dW[k][v + u];
+            shrink[u] = v_reciprocal(t->factor[k][v + u]);
+            V[0][u] = after->V[v + u];
+            V[1][u] = before->V[v + u];
+            dV[0][u] = after->dV[v + u];
+            dV[1][u] = before->dV[v + u];
+        }
+        for (uint32_t rest = examples; rest; rest &= rest - 1) {
+            int n = LOWEST_BIT(rest);
+            const real *d_logits = t->d_logits + n * P;
+            real d_after = outputs ? d_logits[output[0]] : 0;
+            real d_before = outputs && going_on >> n & 1 ? d_logits[output[-1]] : 0;
+            UNROLL
+            for (int u = 0; u < AT_ONCE; u++) {
+                vec h = t->now[n].h[v + u], d_h = t->now[n].d_h[v + u];
+                if (outputs) {
+                    d_h += d_after * V[0][u];
+                    dV[0][u] += d_after * h;
+                }
+                vec d_a = t->d_a[n][v + u] + d_h * slope(h, SIGMOID);
+                t->d_a[n][v + u] = d_a;
+                dW[u] += d_a;
+                vec e = t->e[n][v + u] * shrink[u];
+                t->e[n][v + u] = e;
+                h = v_reciprocal(1 + e);
+                t->now[n].h[v + u] = h;
+                t->now[n].d_h[v + u] = outputs ? d_before * V[1][u] : v_set(0);
+                if (outputs)
+                    dV[1][u] += d_before * h;
+            }
+        }
+        UNROLL
+        for (int u = 0; u < AT_ONCE; u++) {
+            t->dW[k][v + u] = dW[u];
+            if (outputs) {
+                after->dV[v + u] = dV[0][u];
+                before->dV[v + u] = dV[1][u];
+            }
+        }
+    }
+}
+
+/* On the walk back, step p is taken away. With `outputs` the examples that change here have still
+ * to give what they have to output p, and then, if they go on, to p - 1. */
+INLINE void NAME(step_back)(struct nade_walk *t, ptrdiff_t p, uint32_t changed, uint32_t going_on,
+                            const vec *h_start, const int hidden, const int outputs)
+{
+    const ptrdiff_t *begin = t->front.work->begin + p;
+    if (hidden == SIGMOID && begin[1] == begin[0] + 1 && !t->q->keep
+        && !(changed & ~t->front.products)) {
+        if (changed)
+            NAME(bit_back)(t, begin[0], p, changed, going_on, outputs);
+        return;
+    }
+    if (outputs)
+        NAME(outputs_back)(t, p, changed, 1);
+    for (uint32_t rest = changed; rest; rest &= rest - 1) {
+        int n = LOWEST_BIT(rest);
+        NAME(leave_run)(t, n, h_start, hidden);
+        if (!(t->front.products >> n & 1))
+            t->state[n] = t->before[t->state[n]];
+    }
+    for (ptrdiff_t k = begin[1] - 1; k >= begin[0]; k--)
+        NAME(walk_back)(t, k);
+    for (uint32_t rest = changed; rest; rest &= rest - 1)
+        NAME(enter_run)(t, LOWEST_BIT(rest), h_start);
+    if (outputs)
+        NAME(outputs_back)(t, p - 1, changed & going_on, 1);
+}
+
 /* There and back over one tile. */
 INLINE void NAME(walk_tile)(struct nade_walk *t, ptrdiff_t tile, const vec *c, const vec *e_start,
                             const vec *h_start, vec *dc, const int hidden)
@@ -684,6 +814,8 @@ INLINE void NAME(walk_tile)(struct nade_walk *t, ptrdiff_t tile, const vec *c, c
     const struct nade *q = t->q;
     const struct nade_work *work = t->front.work;
     const int rows = NAME(rows_of)(work, tile);
+    const uint32_t *changed = work->changed + tile * q->n_outputs;
+    const uint32_t *begun = work->begun + tile * q->n_outputs;
     t->front.x = (const real *)q->x + tile * BACKWARD_TILE * q->n_features;
     t->front.products = hidden == SIGMOID ? ~(uint32_t)0 : 0;
     t->marks = work->marks + tile * q->n_features;
@@ -692,7 +824,6 @@ INLINE void NAME(walk_tile)(struct nade_walk *t, ptrdiff_t tile, const vec *c, c
     for (int n = 0; n < rows; n++) {
         t->state[n] = 0;
         t->left[n] = -1;
-        t->end[n] = work->n_steps;
         for (int u = 0; u < VECS; u++) {
             t->a[n][u] = c[u];
             t->e[n][u] = e_start[u];
@@ -705,12 +836,21 @@ INLINE void NAME(walk_tile)(struct nade_walk *t, ptrdiff_t tile, const vec *c, c
     }
     for (ptrdiff_t k = 0; k < work->n_known; k++)
         NAME(walk_there)(t, k, hidden);
-    for (ptrdiff_t p = work->n_steps - 1; p >= 0; p--)
-        for (ptrdiff_t k = work->begin[p + 1] - 1; k >= work->begin[p]; k--)
-            NAME(walk_back)(t, k, p, hidden);
+    for (int n = 0; n < rows; n++)
+        NAME(enter_run)(t, n, h_start);
+    ptrdiff_t p = work->n_steps - 1;
+    for (; p > 0; p -= 2) { /* two steps at once, for those that do not change between them */
+        NAME(outputs_back)(t, p, begun[p] & ~changed[p], 2);
+        NAME(step_back)(t, p, changed[p], begun[p - 1], h_start, hidden, 1);
+        NAME(step_back)(t, p - 1, changed[p - 1], 0, h_start, hidden, 0);
+    }
+    if (p == 0) {
+        NAME(outputs_back)(t, 0, begun[0], 1);
+        NAME(step_back)(t, 0, changed[0], 0, h_start, hidden, 0);
+    }
     for (int n = 0; n < rows; n++) {
         if (q->keep)
-            NAME(end_run)(t, n, 0, h_start, hidden);
+            NAME(leave_run)(t, n, h_start, hidden);
         for (int u = 0; u < VECS; u++)
             dc[u] += t->d_a[n][u];
     }
@@ -787,7 +927,8 @@ INLINE void NAME(nade_backward_task)(struct nade_work *work, ptrdiff_t block, in
     }
 }
 
-/* Of one tile: d_start. With dropout no two examples share their hidden units. */
+/* Of one tile: begun and d_start. With dropout no two examples share their hidden units, not even
+ * before they begin. */
 static void NAME(sum_start)(void *context, ptrdiff_t tile, int slot)
 {
     const struct nade_work *work = context;
@@ -795,12 +936,13 @@ static void NAME(sum_start)(void *context, ptrdiff_t tile, int slot)
     const ptrdiff_t P = q->n_outputs;
     const real *d_logits = (const real *)q->d_logits + tile * work->tile_rows * P;
     real *d_start = work->d_start + tile * P;
-    uint32_t at_start = q->keep ? 0 : ~(uint32_t)0 >> (32 - NAME(rows_of)(work, tile));
+    const uint32_t all = ~(uint32_t)0 >> (32 - NAME(rows_of)(work, tile));
+    uint32_t begun = q->keep ? all : 0;
     (void)slot;
     memset(d_start, 0, (size_t)P * sizeof *d_start);
-    for (ptrdiff_t p = 0; p < work->n_steps && at_start; p++) {
-        at_start &= ~work->changed[tile * P + p];
-        for (uint32_t rest = at_start; rest; rest &= rest - 1)
+    for (ptrdiff_t p = 0; p < work->n_steps; p++) {
+        work->begun[tile * P + p] = begun |= work->changed[tile * P + p];
+        for (uint32_t rest = all & ~begun; rest; rest &= rest - 1)
             d_start[p] += d_logits[LOWEST_BIT(rest) * P + work->output[p]];
     }
 }
@@ -843,10 +985,13 @@ static int NAME(nade_backward)(const struct nade *q)
                              .n_blocks = (q->H + block - 1) / block};
     size_t start_bytes = (size_t)(n_tiles * P) * sizeof(real);
     int threads = threads_for(2. * (double)q->N * (double)P * (double)q->H);
-    char *memory = memory_get(NAME(walk_bytes)(q, n_tiles) + start_bytes), *scratch = memory;
+    size_t begun_bytes = rounded_up((size_t)(n_tiles * P) * sizeof(uint32_t));
+    char *memory = memory_get(NAME(walk_bytes)(q, n_tiles) + begun_bytes + start_bytes);
+    char *scratch = memory;
     if (memory == NULL)
         return -1;
     NAME(plan_walk)(&work, &scratch);
+    work.begun = take(&scratch, begun_bytes);
     work.d_start = take(&scratch, start_bytes);
     NAME(mark_tiles)(&work, threads);
     run_tasks(threads, n_tiles, NAME(sum_start), &work);

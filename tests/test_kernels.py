@@ -145,6 +145,17 @@ def test_any_number_of_threads_gives_the_same_bits(level, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_the_callers_long_doubles_are_left_alone(level, dtype):
+    """A compiler may use MMX registers, which are also those of long doubles, and leave them so."""
+    kernels.set_num_threads(1)
+    x = np.linspace(-1, 1, 9, dtype=np.longdouble)
+    expected = np.exp(x)
+    for size in SIZES:
+        Problem(*size, dtype).everything()
+        np.testing.assert_array_equal(np.exp(x), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SIZES)
 def test_simd_levels_agree(dtype, size):
     problem = Problem(*size, dtype)
