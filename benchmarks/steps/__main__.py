@@ -49,6 +49,7 @@ STEPS = {
         ("skipping", "states only where they change; copies for threads"),
         ("blocked", "threads over blocks of 64 hidden units: no copies"),
         ("tiled", "tiles of 16 examples, rows outermost"),
+        ("products", "exp(-a) times exp(-W), there and back: no states"),
         ("library", "the library's kernel"),
     ),
 }
@@ -114,7 +115,7 @@ class Work:
         return {"logits": z[0] if n_sums == 1 else z.sum(axis=0) + self.b}
 
     def _gradient(self, step, pool):
-        copies = 1 if step in {"blocked", "tiled"} else pool.n
+        copies = pool.n if step in {"plain", "vectorised", "skipping"} else 1
         dW, dV = np.empty((2, copies, self.D, self.H), np.float32)
         dc = np.empty((copies, self.H), np.float32)
         self._call(step, pool, self.x, self.d, self.W, self.c, self.V, dW, dV, dc)

@@ -1,7 +1,7 @@
 /* NADE's gradient given d = dL/dlogits, from the plain loop to the final form.
  *
  * x, d (N, D); W, V, dW, dV (D, H); c, dc (H,). Steps 1 to 3 divide the examples among the threads,
- * and dW, dV, dc are then one copy for each part; steps 4 and 5 divide the hidden units. */
+ * and dW, dV, dc are then one copy for each part; steps 4 to 6 divide the hidden units. */
 
 #include "common.h"
 
@@ -217,4 +217,88 @@ void tiled(ARGUMENTS)
         }
     }
     free(kept);
+}
+
+/* The state of one example and block: what is kept is e = exp(-a), and the hidden units h. */
+struct state {
+    float e[BLOCK], h[BLOCK], d_h[BLOCK], d_a[BLOCK];
+};
+
+/* A tile of E examples, one block of J units, rows outermost; no hidden state is kept. */
+static inline __attribute__((always_inline)) void
+tile_products(long E, long J, long D, long H, long j0, const float *restrict x,
+              const float *restrict d, const float *restrict factor, const float *restrict V,
+              struct state *restrict state, float *restrict dW, float *restrict dV)
+{
+    for (long e = 0; e < E; e++) {
+        for (long i = 0; i < D - 1; i++)
+            if (x[e * D + i] != 0)
+                for (long j = 0; j < J; j++)
+                    state[e].e[j] *= factor[i * BLOCK + j];
+        for (long j = 0; j < J; j++)
+            state[e].h[j] = 1.f / (1.f + state[e].e[j]);
+    }
+    for (long i = D - 1; i >= 0; i--) {
+        float V_i[BLOCK], dV_i[BLOCK], dW_i[BLOCK], shrink[BLOCK];
+        for (long j = 0; j < J; j++) {
+            V_i[j] = V[i * H + j0 + j];
+            shrink[j] = 1.f / factor[i * BLOCK + j];
+            dV_i[j] = dW_i[j] = 0;
+        }
+        for (long n = 0; n < E; n++) {
+            struct state *s = state + n;
+            float d_i = d[n * D + i];
+            if (x[n * D + i] != 0 && i < D - 1)
+                for (long j = 0; j < J; j++) {
+                    s->d_a[j] += s->d_h[j] * s->h[j] * (1.f - s->h[j]);
+                    s->d_h[j] = 0;
+                    dW_i[j] += s->d_a[j];
+                    s->e[j] *= shrink[j];
+                    s->h[j] = 1.f / (1.f + s->e[j]);
+                }
+            for (long j = 0; j < J; j++) {
+                dV_i[j] += d_i * s->h[j];
+                s->d_h[j] += d_i * V_i[j];
+            }
+        }
+        for (long j = 0; j < J; j++) {
+            dW[i * H + j0 + j] += dW_i[j];
+            dV[i * H + j0 + j] += dV_i[j];
+        }
+    }
+}
+
+/* 6: exp(-a) is multiplied by exp(-W) on the way there, and divided by it on the way back. */
+void products(ARGUMENTS)
+{
+    float *factor = malloc(D * BLOCK * sizeof *factor);
+    struct state state[TILE];
+    for (long j0 = part * BLOCK; j0 < H; j0 += parts * BLOCK) {
+        long J = MIN(BLOCK, H - j0);
+        memset(dc + j0, 0, J * sizeof *dc);
+        for (long i = 0; i < D; i++) {
+            memset(dW + i * H + j0, 0, J * sizeof *dW);
+            memset(dV + i * H + j0, 0, J * sizeof *dV);
+            for (long j = 0; j < J; j++)
+                factor[i * BLOCK + j] = exponential(-W[i * H + j0 + j]);
+        }
+        for (long first = 0; first < N; first += TILE) {
+            long E = MIN(TILE, N - first);
+            const float *x_t = x + first * D, *d_t = d + first * D;
+            memset(state, 0, sizeof state);
+            for (long n = 0; n < E; n++)
+                for (long j = 0; j < J; j++)
+                    state[n].e[j] = exponential(-c[j0 + j]);
+            if (J == BLOCK) /* a number that the compiler knows */
+                tile_products(E, BLOCK, D, H, j0, x_t, d_t, factor, V, state, dW, dV);
+            else
+                tile_products(E, J, D, H, j0, x_t, d_t, factor, V, state, dW, dV);
+            for (long n = 0; n < E; n++)
+                for (long j = 0; j < J; j++) {
+                    float h = state[n].h[j];
+                    dc[j0 + j] += state[n].d_a[j] + state[n].d_h[j] * h * (1.f - h);
+                }
+        }
+    }
+    free(factor);
 }
