@@ -36,7 +36,7 @@ from pyarsimple.exercises import (
     softplus,
     solutions,
 )
-from pyarsimple.exercises.answers import Answer
+from pyarsimple.exercises.answers import Answer, Wrong
 from pyarsimple.exercises.counting import Counted, count
 from pyarsimple.exercises.grader import grade_here, read_template, seed_of
 from pyarsimple.exercises.texts import name_in, solution_of
@@ -269,7 +269,7 @@ def test_what_is_said_of_an_exercise(exercise):
     assert len(exercise.hints) == len(set(exercise.hints)) == 3
     assert sum(stage.points for stage in exercise.stages) == 10
     assert len(exercise.title) <= 60
-    assert len(exercise.teaches) <= 38
+    assert len(exercise.teaches) <= 36
     assert 10 <= exercise.minutes <= 60
     assert any(stage.gate for stage in exercise.stages)
 
@@ -316,6 +316,21 @@ def test_the_hunted_bug_must_be_mended_and_named():
     mended = solution_of(hunt).replace(f'BUG = "{hunt.bug}"', 'BUG = ""')
     result = grade_here(hunt, "a.py", mended)
     assert (result.score, result.state) == (7, "not done")
+
+
+@pytest.mark.parametrize(
+    ("bug", "told"),
+    [
+        ("sees-itself", "the bug was named, and is still there"),
+        ("clipped", "the bug is still there: it has to be found, named and mended"),
+        ("sees-himself", "the bug is still there: it has to be found, named and mended"),
+    ],
+)
+def test_a_hunted_bug_that_is_still_there_is_named_only_if_it_was(bug, told):
+    hunt = ladder()["bug-hunt-1"]
+    assert hunt.bug == "sees-itself"
+    result = grade_here(hunt, "a.py", hunt.template.replace('BUG = ""', f'BUG = "{bug}"'))
+    assert result.stages[1].cause == told
 
 
 def in_exercise(name, code):
@@ -554,8 +569,32 @@ def test_every_suspect_is_wrong_and_unlike_the_others(function):
         ]  # fmt: skip
         forms = [outcome.error for outcome in outcomes if outcome.error is not None]
         assert wrong or forms, cause
+        assert not [form.remark for form in forms if "Error" in form.remark], cause
         if not forms:
             assert {cause_of(function, outcomes, name) for name in wrong} == {cause}
+
+
+EXTREMES = [
+    (bernoulli_loss.LOG_P, "bernoulli-loss", "log_p: extremes"),
+    (bernoulli_loss.LOG_P, "bug-hunt-4", "function: extremes"),
+    (softmax.LOG_P, "softmax-conditionals", "log_p: extremes"),
+    (softmax.D_LOGITS, "softmax-conditionals", "d_logits: extremes"),
+    (mixture.GRADIENT, "mixture-gradient", "extremes"),
+    (order_mixture.MIXTURE, "order-mixture", "extremes"),
+]
+
+
+@pytest.mark.parametrize(("function", "exercise", "title"), EXTREMES)
+def test_what_is_unstable_is_right_but_at_extremes(function, exercise, title):
+    stage = next(s for s in ladder()[exercise].stages if s.title == title)
+    assert function.unstable
+    for cause, formula in function.unstable.items():
+        answer = Answer({function.name: formula}, "answer.py", seed=5)
+        for name in function.returns:
+            assert cause_of(function, answer.outcomes(function), name) == ""
+        with np.errstate(all="ignore"), pytest.raises(Wrong) as wrong:
+            stage.judge(answer)
+        assert wrong.value.cause == cause
 
 
 def test_find_leaks_agrees_with_the_librarys_check():

@@ -14,6 +14,7 @@ import pytest
 
 from pyarsimple import check_command
 from pyarsimple.exercises import command, ladder, progress
+from pyarsimple.exercises.runner import Limits
 from pyarsimple.exercises.texts import solution_of
 
 pytestmark = pytest.mark.once
@@ -149,6 +150,36 @@ def test_a_slow_answer_is_right_and_told_so(exercises, tmp_path):
     assert "d_a of one step is that of the step after it plus one term" in re.sub(r"\s+", " ", out)
     assert "9 of 10 points: right." in out
     assert known(tmp_path)["nade-backward"]["state"] == "done"
+    assert re.search(r"nade-backward .* done 9/10$", exercises("list")[1], re.MULTILINE)
+    assert "1 of 22 done" in exercises("list")[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "score", "told"),
+    [
+        ("done", 10, "done"),
+        ("done", 7, "done 7/10"),
+        ("wrong", 7.5, "wrong 7.5/10"),
+        ("wrong", None, "wrong"),
+        ("not done", 3, "not done"),
+    ],
+)
+def test_the_list_shows_a_score_that_is_not_full(exercises, tmp_path, state, score, told):
+    for name in ladder():
+        what = {} if score is None else {"score": score}
+        progress.record(tmp_path, name, state=state, hints=3, **what)
+    lines = exercises("list")[1].splitlines()  # none of them wider than 80 columns
+    assert sum(line.endswith(f"  {told} ???") for line in lines) == len(ladder())
+
+
+def test_grading_ends_within_ten_seconds(exercises):
+    """With two of them left for the start of Python and NumPy, which is not the answer's time."""
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    given = parser.parse_args(["exercises", "grade", "softplus.py"])
+    assert Limits(given.seconds, given.megabytes) == Limits()
+    assert Limits().seconds <= 10 - 2
+    assert "default: 8)" in exercises("grade", "--help")[1]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ class Function:
     suspects : dict of str to function
         From what went wrong to a function that goes wrong in this way. An answer that agrees with
         a suspect on every case, where the definition does not, has made that mistake.
+    unstable : dict of str to function
+        The same for formulas that are right on all cases, and go wrong where arguments are extreme.
     rtol, atol : float
         Each entry may be wrong by ``atol + rtol * abs(entry)``.
     by_norm : bool
@@ -84,6 +86,7 @@ class Function:
     definition: Callable[..., Any]
     cases: Callable[[Rng], Iterator[Case]]
     suspects: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    unstable: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     rtol: float = 1e-9
     atol: float = 1e-12
     by_norm: bool = False
@@ -113,7 +116,7 @@ class Function:
         with np.errstate(invalid="ignore"):
             error = np.where(a == b, 0.0, np.abs(a - b))  # equal infinities are equal
             error = np.where(np.isnan(error), np.inf, error)
-            allowed = np.broadcast_to(self.atol + self.rtol * size, error.shape)
+            allowed = np.where(np.isinf(error), 1.0, self.atol + self.rtol * size)
         with np.errstate(divide="ignore"):
             return np.divide(error, allowed, out=np.zeros_like(error), where=error > 0)
 

@@ -132,13 +132,19 @@ LOG_P = Function(
             lambda z, x: -x * softplus(-z),
         "the term of x = 1 is missing: log(p) counts where x is 1":
             lambda z, x: -(1 - x) * softplus(z),
-        "softplus(z) is missing: x z - softplus(z) is log p in one line": lambda z, x: x * z,
+        "softplus(z) is missing: x z alone is no log p yet": lambda z, x: x * z,
         "the sign of the logit is 1 - x, which is 1 or 0: 1 - 2 * x is +1 or -1":
             lambda z, x: -softplus((1 - x) * z),
         "the bit is ignored: this is log p(x_i = 1) for every x": lambda z, x: -softplus(-z),
         "these are probabilities: the log is missing": lambda z, x: sigmoid((2 * x - 1) * z),
         "sigmoid is applied twice: softplus takes the logits themselves":
             lambda z, x: -softplus((1 - 2 * x) * sigmoid(z)),
+    },
+    {
+        "x z and softplus(z) are nearly equal for large z, and cancel: -softplus((1 - 2 x) z) "
+        "subtracts nothing": lambda z, x: x * z - softplus(z),
+        "(x - 1) z and softplus(-z) are nearly equal for z far below 0, and cancel: "
+        "-softplus((1 - 2 x) z) subtracts nothing": lambda z, x: (x - 1) * z - softplus(-z),
     },
     rtol=1e-12, atol=0, fast=bernoulli_log_p,
 )  # fmt: skip

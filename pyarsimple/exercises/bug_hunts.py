@@ -85,7 +85,7 @@ def _named(bug: str) -> Stage:
     return Stage("named", 3, judge, group="bug")
 
 
-def _mended(function: str, template: str) -> Stage:
+def _mended(function: str, template: str, bug: str) -> Stage:
     """The function is no longer what it was: what it is now is judged by the stages after it."""
     before = read_template(template)[function].__code__
 
@@ -95,9 +95,13 @@ def _mended(function: str, template: str) -> Stage:
             before.co_code, before.co_consts, before.co_names,
         ):  # fmt: skip
             return f"{function} was changed"
-        if answer.names.get("BUG", "") == "":
+        named = answer.names.get("BUG", "")
+        if named == "":
             raise NotDone(f"{function} is as it was")
-        raise Wrong(f"{function} is as it was", cause="the bug was named, and is still there")
+        cause = "the bug was named, and is still there"
+        if named != bug:
+            cause = "the bug is still there: it has to be found, named and mended"
+        raise Wrong(f"{function} is as it was", cause=cause)
 
     return Stage("changed", 0, judge, group="function", gate=True)
 
@@ -120,7 +124,7 @@ def _hunt(
         hints=hints,
         stages=(
             _named(bug),
-            _mended(function.name, template),
+            _mended(function.name, template, bug),
             *stages,
             *([more(function)] if more else []),
         ),

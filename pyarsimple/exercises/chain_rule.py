@@ -198,7 +198,7 @@ def _of_ones(table: Array, x: Array) -> Array:
 EXERCISE = Exercise(
     name="chain-rule",
     title="the chain rule by enumeration",
-    teaches="a density is a product of conditionals",
+    teaches="p(x) is a product of conditionals",
     minutes=20,
     template=TEMPLATE,
     hints=HINTS,

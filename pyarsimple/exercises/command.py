@@ -82,9 +82,10 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="changes the data that is graded on (default: $PYARSIMPLE_STUDENT)",
     )  # fmt: skip
     add.add_argument("--json", action="store_true", help="as Gradescope's results.json")
-    add.add_argument("--seconds", type=_positive, default=8.0, help="limit of time (default: 8)")
-    add.add_argument("--megabytes", type=_positive, default=2048,
-                     help="limit of memory (default: 2048)")  # fmt: skip
+    add.add_argument("--seconds", type=_positive, default=Limits.seconds,
+                     help="limit of time (default: %(default)g)")  # fmt: skip
+    add.add_argument("--megabytes", type=_positive, default=Limits.megabytes,
+                     help="limit of memory (default: %(default)g)")  # fmt: skip
     add.add_argument("--no-record", action="store_true",
                      help="do not write exercises-progress.json beside the file")  # fmt: skip
 
@@ -148,7 +149,8 @@ def _list(args: argparse.Namespace) -> int:
     for exercise in ladder().values():
         row = known.get(exercise.name, {})
         state = str(row.get("state", "not done"))
-        state += f" {row['score']:g}/10" if state == "wrong" and "score" in row else ""
+        score = row.get("score", 10)  # of 10, and worth a word where they are not all there
+        state += f" {score:g}/10" if state in ("done", "wrong") and score != 10 else ""
         state += f" {'?' * int(row.get('hints', 0))}"
         rows.append((exercise.name, exercise.teaches, str(exercise.minutes), state.strip()))
     wide = [max(len(row[k]) for row in rows) for k in range(3)]

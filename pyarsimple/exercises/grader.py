@@ -74,7 +74,7 @@ class Exercise:
     title : str
         At most 60 characters: what is to be done.
     teaches : str
-        At most 38 characters: what one learns by it.
+        At most 36 characters: what one learns by it.
     minutes : int
         How long it takes.
     template : str

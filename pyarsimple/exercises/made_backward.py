@@ -146,7 +146,7 @@ def _deep(depth: range) -> Function:
 
     return Function(
         "made_backward", GRADIENTS.returns, GRADIENTS.definition, cases, GRADIENTS.suspects,
-        GRADIENTS.rtol, GRADIENTS.atol, by_norm=True, label=f"made_backward {depth}",
+        rtol=GRADIENTS.rtol, atol=GRADIENTS.atol, by_norm=True, label=f"made_backward {depth}",
         fast=made_backward,
     )  # fmt: skip
 

@@ -147,6 +147,9 @@ MASKS = Function(
         "and may feed position m": _suspect(last=np.less),
         "the first mask has <= where < is meant: with positions from 0, the first m variables are "
         "those with position < m": _suspect(first=np.less_equal),
+        "<= and < are exchanged between the first mask and the last: a unit of degree m sees "
+        "positions 0 to m-1, m of them, and may feed position m":
+            _suspect(first=np.less_equal, last=np.less),
         "between the layers stands < where <= is meant: a unit may feed units of its own degree":
             _suspect(between=np.less),
         "between the layers stands > or >=: degrees must not fall along a path":

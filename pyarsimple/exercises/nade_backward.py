@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from pyarsimple.activations import activate, activate_slope
 from pyarsimple.checks import mistakes
-from pyarsimple.exercises.answers import Case, Function, Rng
+from pyarsimple.conditionals import sigmoid
+from pyarsimple.exercises.answers import Array, Case, Function, Rng
 from pyarsimple.exercises.cases import bits, numbers, sizes
 from pyarsimple.exercises.grader import Exercise, read_template
 from pyarsimple.exercises.stages import cost, stages_of
@@ -111,6 +114,19 @@ def _cases(rng: Rng) -> Iterator[Case]:
         yield d_logits, bits(rng, size), W, c, V, order, "sigmoid", None
 
 
+def _natural_back(
+    d_logits: Array, x: Array, W: Array, c: Array, V: Array, order: Array, hidden: str, keep: None
+) -> tuple[Array, ...]:
+    """The walk goes along the order, and back from D-1 to 0."""
+    before = [c + x[:, order[:k]] @ W[order[:k]] for k in range(len(order))]
+    dW, dV, d_a = np.zeros_like(W), np.zeros_like(V), np.zeros((len(x), len(c)))
+    for k in reversed(range(len(order))):
+        h = sigmoid(before[k])
+        dW[k], dV[k] = x[:, k] @ d_a, d_logits[:, k] @ h
+        d_a += np.multiply.outer(d_logits[:, k], V[k]) * h * (1 - h)
+    return dW, d_a.sum(axis=0), dV, d_logits.sum(axis=0)
+
+
 GRADIENTS = Function(
     "nade_backward",
     ("dW", "dc", "dV", "db"),
@@ -118,7 +134,11 @@ GRADIENTS = Function(
     _cases,
     backward_suspects(
         "nade", mistakes.nade_backward, without=("slope-of-sigmoid", "slope-of-rectifier")
-    ),
+    )
+    | {
+        "the walk back takes the variables as D-1, ..., 1, 0: it goes back along the order, and "
+        "in position k stands variable order[k]": _natural_back,
+    },
     by_norm=True, rtol=1e-6, atol=1e-9, fast=nade_backward,
 )  # fmt: skip
 

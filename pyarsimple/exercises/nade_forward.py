@@ -112,10 +112,12 @@ def _wrong(
         a = c + x[:, seen] @ W[seen]
         if how.get("no_c") and k > 0:
             a -= c
+        if how.get("more_c"):
+            a += k * c
         if how.get("of_h"):
             a = h + x[:, order[k - 1 : k]] @ W[order[k - 1 : k]]
         h = g(a)
-        logits[:, i] = h @ V[i] + b[i]
+        logits[:, i] = h @ V[order[k - how.get("V_late", 0)]] + b[order[k - how.get("b_late", 0)]]
     return logits
 
 
@@ -138,6 +140,10 @@ OF_THE_SUM = {
     "others are lost": _suspect(one=True, no_c=True),
     "c is lost after the first variable: the activation is c plus all rows of W that are known":
         _suspect(no_c=True),
+    "c is added in every step: the sum begins with c, and has it once": _suspect(more_c=True),
+    "V of the variable before i is taken: the logit of i needs V[i]": _suspect(V_late=1),
+    "V and b of the variable before i are taken: the logit of i needs V[i] and b[i]":
+        _suspect(V_late=1, b_late=1),
     "h is carried where the activation a is meant: h = sigmoid(a) must not replace a":
         _suspect(of_h=True),
     "the sigmoid of the hidden units is missing: h must be sigmoid(a)": _suspect(g=lambda a: a),

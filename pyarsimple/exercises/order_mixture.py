@@ -88,6 +88,11 @@ def _cases(rng: Rng) -> Iterator[Case]:
     yield (-rng.uniform(1, 30, (4, 5)),)
 
 
+def _shares(log_p: Array) -> Array:
+    shares: Array = np.exp(log_p - np.logaddexp.reduce(log_p, axis=0))
+    return shares
+
+
 MIXTURE = Function(
     "mixture_over_orders",
     ("log_p",),
@@ -101,6 +106,10 @@ MIXTURE = Function(
         "the best order is taken for each row: these probabilities sum to more than one":
             lambda log_p: log_p.max(axis=0),
         "the log is missing at the end: this is p(x)": lambda log_p: np.exp(log_p).mean(axis=0),
+        "the logs are averaged, with softmax(log_p) as weights: p is averaged, with 1/M each":
+            lambda log_p: (_shares(log_p) * log_p).sum(axis=0),
+        "p is averaged with softmax(log_p) as weights: each order has the same, 1/M":
+            lambda log_p: np.log((_shares(log_p) * np.exp(log_p)).sum(axis=0)),
         "only the first order is taken": lambda log_p: log_p[0],
         "only the last order is taken": lambda log_p: log_p[-1],
         "the worst order is taken for each row": lambda log_p: log_p.min(axis=0),
@@ -121,6 +130,10 @@ MIXTURE = Function(
             lambda log_p: np.logaddexp.reduce(log_p, axis=0) - np.log(log_p.shape[1]),
         "the largest log p was subtracted and not added again":
             lambda log_p: mixture_over_orders(log_p) - log_p.max(axis=0),
+    },
+    {
+        "one maximum is taken for all rows: each row needs its own, max(axis=0)":
+            lambda log_p: log_p.max() + np.log(np.exp(log_p - log_p.max()).mean(axis=0)),
     },
     rtol=1e-12, atol=1e-13, fast=mixture_over_orders,
 )  # fmt: skip

@@ -405,8 +405,10 @@ PEARSON = Function(
             lambda o, e: pearson(o, e) / o.sum()
         ),
         "divided by the observed counts, where the expected ones must stand": _wrongly(
-            lambda o, e: ((o - e) ** 2 / np.where(o, o, 1)).sum()
+            lambda o, e: ((o - e) ** 2 / o).sum()
         ),
+        "divided by the observed counts, or by 1 where none came: the expected ones must stand "
+        "there": _wrongly(lambda o, e: ((o - e) ** 2 / np.where(o, o, 1)).sum()),
         "rows that never came are left out: each adds what was expected of it": _wrongly(
             lambda o, e: pearson(o[o > 0], e[o > 0])
         ),
@@ -417,6 +419,11 @@ PEARSON = Function(
             lambda o, e: (np.abs(o - e) / e).sum()
         ),
         "not divided by the expected counts": _wrongly(lambda o, e: ((o - e) ** 2).sum()),
+        "divided by the sum of the expected counts: each square is divided by its own": _wrongly(
+            lambda o, e: ((o - e) ** 2).sum() / e.sum()
+        ),
+        "these are absolute differences, neither squared nor divided by the expected counts":
+            _wrongly(lambda o, e: np.abs(o - e).sum()),
         "divided by the square of the expected counts: (o - e)^2 / e is meant, not ((o - e) / e)^2":
             _wrongly(lambda o, e: ((o - e) ** 2 / e**2).sum()),
         "this is a mean over the rows, where the sum is meant": _wrongly(

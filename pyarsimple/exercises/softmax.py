@@ -136,6 +136,13 @@ def _one_hot(logits: Array, x: Array) -> Array:
     return is_it
 
 
+def _sum_of_exp(logits: Array) -> Array:
+    total: Array = np.exp(logits).sum(axis=2, keepdims=True)
+    return total
+
+
+ONE_TOP = "one maximum is taken for all variables: each needs its own, max(axis=2, keepdims=True)"
+
 LOG_P = Function(
     "categorical_log_p",
     ("log_p",),
@@ -166,7 +173,10 @@ LOG_P = Function(
             lambda z, x: categorical_log_p(z, x) + z.max(axis=2),
         "K separate bits: each logit went through a sigmoid, but the K must share one softmax":
             lambda z, x: _pick(-np.logaddexp(0, -z), x),
+        "the class is x - 1: classes are counted from 0, and x is the index itself":
+            lambda z, x: _pick(np.log(_softmax(z)), x - 1),
     },
+    {ONE_TOP: lambda z, x: _pick(z - z.max() - np.log(_sum_of_exp(z - z.max())), x)},
     rtol=1e-12, atol=1e-13, fast=categorical_log_p,
 )  # fmt: skip
 
@@ -198,6 +208,16 @@ D_LOGITS = Function(
             lambda z, x, scale: scale * (_softmax(z) - _one_hot(z, x)) / len(x),
         "K separate sigmoids: the K logits must share one softmax":
             lambda z, x, scale: scale * (1 / (1 + np.exp(-z)) - _one_hot(z, x)),
+        "the 1 stands at class x - 1: classes are counted from 0":
+            lambda z, x, scale: scale * (_softmax(z) - _one_hot(z, (x - 1) % z.shape[2])),
+        "the 1 stands at class x - 1, and nowhere for x = 0: classes are counted from 0":
+            lambda z, x, scale: scale * (_softmax(z) - _one_hot(z, x - 1)),
+        "divided by K, the number of classes: nothing is averaged over them":
+            lambda z, x, scale: scale * (_softmax(z) - _one_hot(z, x)) / z.shape[2],
+    },
+    {
+        ONE_TOP: lambda z, x, scale: scale
+        * (np.exp(z - z.max()) / _sum_of_exp(z - z.max()) - _one_hot(z, x)),
     },
     rtol=1e-12, atol=1e-13, fast=categorical_d_logits,
 )  # fmt: skip
@@ -206,7 +226,7 @@ _EXTREME = [
     (np.array([[z]]), np.array([[k]]))
     for z in ([1000.0, 1001.0], [-1000.0, 1000.0], [-1000.0, -1001.0])
     for k in (0, 1)
-]
+] + [(np.array([[[1000.0, 1001.0], [-1000.0, -1001.0]]]), np.array([[0, 1]]))]
 
 EXERCISE = Exercise(
     name="softmax-conditionals",

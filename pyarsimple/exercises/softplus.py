@@ -139,8 +139,10 @@ LOG_SIGMOID = Function(
             lambda z: np.logaddexp(0, -z),
         "z should be -z inside softplus: this is log(1 - sigmoid(z))":
             lambda z: -np.logaddexp(0, z),
-        "z - softplus(z) and -softplus(-z) are mixed up: each of them is right by itself":
+        "z is added to what is right without it: -softplus(-z)":
             lambda z: z - np.logaddexp(0, -z),
+        "z and softplus(z) are nearly equal for large z, and cancel: -softplus(-z) "
+        "subtracts nothing": lambda z: z - softplus(z),
         "log is missing: this is the sigmoid itself": lambda z: 1 / (1 + np.exp(-z)),
         "1 + exp() is rounded before the log is taken: call your softplus, or use log1p":
             lambda z: -np.log(1 + np.exp(-z)),

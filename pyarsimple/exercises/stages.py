@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from pyarsimple.exercises.answers import (
 from pyarsimple.exercises.cases import cycle, large
 from pyarsimple.exercises.counting import count
 from pyarsimple.exercises.grader import Stage
-from pyarsimple.exercises.traces import DIGITS, cause_of
+from pyarsimple.exercises.traces import DIGITS, cause_of, unstable_cause
 
 
 def stages_of(
@@ -148,18 +148,27 @@ def extremes(function: Function, cases: Iterable[Case], points: float, group: st
         return [by_name(function.returns, function.definition(*copy.deepcopy(c))) for c in cases]
 
     def judge(answer: Answer) -> str:
-        inexact: list[tuple[float, Wrong]] = []
+        outcomes: list[Outcome] = []
         loud: list[Wrong] = []
         for case, wanted in zip(cases, right(), strict=True):
-            example = show_case(function.arguments, case)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 result = _call_loudly(answer, function, case)
-            got = check_form(function, result, wanted)
-            inexact += _inexact(answer, got, wanted, function, example)
+            outcomes.append(Outcome(case, wanted, check_form(function, result, wanted)))
+            example = show_case(function.arguments, case)
             loud += [Wrong(f"warns: {w.message}", example, _WHY_LOUD) for w in caught[:1]]
+        inexact = [found for o in outcomes for found in _inexact(function, o)]
         if inexact:
-            raise max(inexact, key=lambda pair: pair[0])[1]
+            _, key, worst = max(inexact, key=lambda found: found[0])
+            raise Wrong(
+                "not exact here",
+                [
+                    *show_case(function.arguments, worst.case),
+                    *show(f"your {key}", worst.got[key]),
+                    *show(f"true {key}", worst.wanted[key]),
+                ],
+                _why_inexact(answer, function, outcomes, worst, key),
+            )
         if loud:
             raise loud[0]
         return "exact and silent for large arguments too"
@@ -173,29 +182,29 @@ _WHY_LOUD = (
 )
 
 
-def _inexact(
-    answer: Answer,
-    got: Mapping[str, Array | None],
-    wanted: Mapping[str, Array | None],
-    function: Function,
-    example: Sequence[str],
-) -> list[tuple[float, Wrong]]:
+def _inexact(function: Function, outcome: Outcome) -> Iterator[tuple[float, str, Outcome]]:
     """What is wrong, and how badly."""
-    found = []
-    for key, array in wanted.items():
-        value = got[key]
-        if array is None or value is None or function.excess(value, array).max(initial=0) <= 1:
+    for key, wanted in outcome.wanted.items():
+        got = outcome.got[key]
+        if got is None or wanted is None or function.excess(got, wanted).max(initial=0) <= 1:
             continue
-        lines = [*example, *show(f"your {key}", value), *show(f"true {key}", array)]
-        error = float(np.abs(value - array).max())
-        badness = math.inf if math.isnan(error) else error
-        cause = _why_extreme(value, array)
-        if np.isfinite(value).all():  # not an overflow: what is wrong may be wrong everywhere
-            name = key if key in function.returns else ""
-            known = known_cause(answer, function, name, otherwise=cause)
-            cause = cause if known.startswith(DIGITS) else known
-        found.append((badness, Wrong("not exact here", lines, cause)))
-    return found
+        error = float(np.abs(got - wanted).max())
+        yield math.inf if math.isnan(error) else error, key, outcome
+
+
+def _why_inexact(
+    answer: Answer, function: Function, outcomes: Sequence[Outcome], worst: Outcome, key: str
+) -> str:
+    """The formula that does the same in every case; or what is wrong everywhere; or a guess."""
+    got, wanted = np.asarray(worst.got[key]), np.asarray(worst.wanted[key])
+    guess = _why_extreme(got, wanted)
+    if formula := unstable_cause(function, outcomes, key):
+        return formula
+    if not np.isfinite(got).all():  # an overflow: what is wrong elsewhere is something else
+        return guess
+    name = key if key in function.returns else ""
+    known = known_cause(answer, function, name, otherwise=guess)
+    return guess if known.startswith(DIGITS) else known
 
 
 def _call_loudly(answer: Answer, function: Function, case: Case) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -235,6 +236,10 @@ def _of_arguments(function: Function, wrong: Sequence[Outcome]) -> Iterator[tupl
                     told.replace("NAME", name),
                     instead(lambda v, n=name, c=change: {n: c(v[n], v)}),  # type: ignore[misc]
                 )
+    yield from (
+        (told, instead(functools.partial(_all_of_position, names)))
+        for told, names in _tables_of_position(function, [o.case for o in wrong])
+    )
     for told, rows in _ROWS:
         yield told, instead(functools.partial(_of_rows, rows))
     for one, other in _alike_arguments(function, [o.case for o in wrong]):
@@ -296,6 +301,30 @@ def _of_position(v: Array, given: Mapping[str, Any]) -> Array | None:
 def _columns_of_position(v: Array, given: Mapping[str, Any]) -> Array | None:
     moved = _of_position(v.T, given) if v.ndim == 2 else None
     return None if moved is None else moved.T
+
+
+def _tables_of_position(
+    function: Function, cases: Sequence[Case]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Arguments with an entry for each variable, two or more: all may be taken by position."""
+    givens = [dict(zip(function.arguments, case, strict=True)) for case in cases]
+    tables = [
+        name for name in function.arguments
+        if all(_is_real(name, g[name]) and _of_position(g[name], g) is not None for g in givens)
+    ]  # fmt: skip
+    for n in range(2, len(tables) + 1):
+        for names in itertools.combinations(tables, n):
+            listed = f"{', '.join(names[:-1])} and {names[-1]}"
+            meant = f"{', '.join(f'{k}[order[k]]' for k in names)}"
+            yield (
+                f"{listed} are taken by position: in position k stands variable order[k], so "
+                f"they are {meant}",
+                names,
+            )
+
+
+def _all_of_position(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _of_position(given[name], given) for name in names}
 
 
 def _of_rows(rows: slice, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ agrees, nothing is said: no cause is better than a false one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,26 @@ def cause_of(
         or _ignored(function, trial, answer)
         or _from_checks(function, trial)
     )
+
+
+def unstable_cause(function: Function, outcomes: Sequence[Outcome], name: str) -> str:
+    """Which formula goes wrong at extreme arguments as the result does, if it is known.
+
+    Infinite or no number is the same here: it depends on how the formula is written.
+    """
+
+    def blurred(results: Results) -> dict[str, Array | None]:
+        return {
+            key: None if a is None else np.where(np.isfinite(a), a, np.nan)
+            for key, a in results.items()
+        }
+
+    def suspect(make: Callable[..., Any]) -> Suspect:
+        return lambda outcome: blurred(of_case(function, make)(outcome) or {})
+
+    seen = [replace(outcome, got=blurred(outcome.got)) for outcome in outcomes]
+    own = [(cause, suspect(make)) for cause, make in function.unstable.items()]
+    return _Trial(function, seen, name).first(own)
 
 
 class _Trial:
@@ -118,7 +139,8 @@ class _Trial:
             return False
         a, b = got.astype(np.float64), made.astype(np.float64)
         with np.errstate(invalid="ignore"):
-            error = np.nanmax(np.abs(a - wanted), initial=0)
+            off = np.abs(a - wanted)
+            error = off.max(initial=0, where=np.isfinite(off))
             near = (a == b) | (np.abs(a - b) <= 1e-3 * error) | (np.isnan(a) & np.isnan(b))
         return bool(near.all()) or self.function.close(a, b)
 
