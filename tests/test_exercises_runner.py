@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -199,6 +200,15 @@ def test_the_seed_of_a_student_reaches_the_process(tmp_path):
 def test_memory_is_limited_by_what_was_asked(tmp_path):
     body = "a = np.ones(80_000_000)\n" + RIGHT.strip()  # 640 MB
     assert "more memory" in failure(graded(tmp_path, function(body), megabytes=512)).remark
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_out_of_time_while_memory_grows_is_told_as_both(tmp_path):
+    body = "kept = [np.empty(90_000_000)]\nwhile True: time.sleep(0.01)"  # 720 MB of 1024
+    stage = failure(graded(tmp_path, function(body), seconds=1.5, megabytes=1024))
+    assert re.fullmatch(r"takes more than 1.5 seconds, and 0\.[789] GB of memory", stage.remark)
+    assert stage.cause.endswith("does a list or an array grow in it?")
+    assert "while True" in stage.example[0]
 
 
 def test_the_environment_of_the_caller_is_left_alone(tmp_path):

@@ -97,7 +97,7 @@ def grade_file(
         why = child.wait(limits.seconds)
         stages, finished = _read_results(exercise, job)
         if not finished:
-            _blame(stages, *_why_ended(why, child.process.returncode, job, limits))
+            _blame(stages, *_why_ended(why, child, job, limits))
             _only_slow(exercise, stages, why)
     seconds = time.monotonic() - started
     return Grade(exercise.name, exercise.title, stages, seconds, child.printed())
@@ -117,6 +117,7 @@ class _Child:
         self._results = Path(job["results"])
         self._head: list[str] = []
         self._n_printed = 0
+        self.megabytes = 0.0  # its memory when it was ended, where the system tells
         # Warnings of the library's own import are nothing that the answer printed.
         command = [sys.executable, "-P", "-W", "ignore", "-c", code]
         self.process = subprocess.Popen(
@@ -153,6 +154,7 @@ class _Child:
                     why = "printing"
                 elif time.monotonic() > deadline:
                     why = "time" if begun else "start"
+                    self.megabytes = _memory_of(self.process.pid)
                 time.sleep(0.01)
         finally:
             self._kill()
@@ -167,6 +169,14 @@ class _Child:
                 self.process.kill()
         self.process.wait()
         self._reader.join(timeout=1)
+
+
+def _memory_of(pid: int) -> float:
+    """The most memory that a process has had, in megabytes; 0 where the system does not tell."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmPeak:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return int(found[1]) / 1024 if found else 0
+    return 0
 
 
 def _read_results(exercise: Exercise, job: dict[str, Any]) -> tuple[list[StageResult], bool]:
@@ -201,12 +211,16 @@ def _only_slow(exercise: Exercise, stages: list[StageResult], why: str) -> None:
 
 
 def _why_ended(
-    why: str, code: int, job: dict[str, Any], limits: Limits
+    why: str, child: _Child, job: dict[str, Any], limits: Limits
 ) -> tuple[str, list[str], str]:
-    where = _last_line(job)
+    where, code = _last_line(job), child.process.returncode
     if why == "time":
+        remark = f"takes more than {limits.seconds:g} seconds"
         cause = "a loop that never ends, or far too much work: look at the line above"
-        return f"takes more than {limits.seconds:g} seconds", where, cause if where else ""
+        if child.megabytes > limits.megabytes / 2:
+            remark += f", and {child.megabytes / 1024:.1f} GB of memory"
+            cause = "a loop that never ends: does a list or an array grow in it?"
+        return remark, where, cause if where else ""
     if why == "printing":
         return "prints without end", where, "a print() in a loop that never ends"
     if why == "start":
