@@ -88,6 +88,11 @@ def _cases(rng: Rng) -> Iterator[Case]:
     yield (-rng.uniform(1, 30, (4, 5)),)
 
 
+def _from(top: Array, log_p: Array) -> Array:
+    """The mixture, with exp() of what log_p is above ``top``."""
+    return np.asarray(top + np.log(np.exp(log_p - top).mean(axis=0)))
+
+
 def _shares(log_p: Array) -> Array:
     shares: Array = np.exp(log_p - np.logaddexp.reduce(log_p, axis=0))
     return shares
@@ -133,12 +138,25 @@ MIXTURE = Function(
     },
     {
         "one maximum is taken for all rows: each row needs its own, max(axis=0)":
-            lambda log_p: log_p.max() + np.log(np.exp(log_p - log_p.max()).mean(axis=0)),
+            lambda log_p: _from(log_p.max(), log_p),
+        "the first order's log_p is subtracted, which need not be the largest: max(axis=0)":
+            lambda log_p: _from(log_p[0], log_p),
+        "the smallest log_p is subtracted: it must be the largest, max(axis=0)":
+            lambda log_p: _from(log_p.min(axis=0), log_p),
+        "the mean of log_p is subtracted: it must be the largest, max(axis=0)":
+            lambda log_p: _from(log_p.mean(axis=0), log_p),
     },
     rtol=1e-12, atol=1e-13, fast=mixture_over_orders,
 )  # fmt: skip
 
-_EXTREME = [(np.array([[-5000.0], [-5001.0]]),), (np.array([[-800.0, -1.0], [-2000.0, -3000.0]]),)]
+_EXTREME = [
+    (np.array(log_p),)
+    for log_p in (
+        [[-5000.0], [-5001.0]],
+        [[-800.0, -1.0], [-2000.0, -3000.0]],
+        [[-3000.0], [-800.0]],
+    )
+]
 
 
 def _models(rng: Rng, D: int) -> Array:

@@ -214,12 +214,19 @@ def _call_loudly(answer: Answer, function: Function, case: Case) -> Any:
 
 def _why_extreme(got: Array, wanted: Array) -> str:
     if np.isnan(got).any():
-        return "inf/inf or inf - inf: exp() of a large number overflows"
+        return (
+            "inf/inf, inf - inf or 0/0: exp() overflows, or underflows to 0; of a sum of exp(), "
+            "subtract the largest first"
+        )
     if np.isinf(got).any():
-        return "log(0), or exp() of a large number: rewrite with exp(-abs(z)) and log1p"
+        return (
+            "log(0), or exp() of a large number: take log1p(exp(-abs(z))); of a sum of exp(), "
+            "subtract the largest first"
+        )
     if np.any((got == 0) & (wanted != 0)):
         return (
-            "1 + exp(-z), or p, is rounded to exactly 1, and its log is 0: use log1p, or softplus"
+            "1 + exp(-z), or p, is rounded to exactly 1, or nearly equal numbers cancel: use "
+            "log1p, or softplus"
         )
     return "a probability is clipped, or digits are lost in 1 + exp(-z): use log1p, do not clip"
 
