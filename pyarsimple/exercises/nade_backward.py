@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -115,13 +116,14 @@ def _cases(rng: Rng) -> Iterator[Case]:
 
 
 def _natural_back(
-    d_logits: Array, x: Array, W: Array, c: Array, V: Array, order: Array, hidden: str, keep: None
-) -> tuple[Array, ...]:
+    d_logits: Array, x: Array, W: Array, c: Array, V: Array, order: Array, hidden: str, keep: None,
+    *, kept: str = "by position",
+) -> tuple[Array, ...]:  # fmt: skip
     """The walk goes along the order, and back from D-1 to 0."""
     before = [c + x[:, order[:k]] @ W[order[:k]] for k in range(len(order))]
     dW, dV, d_a = np.zeros_like(W), np.zeros_like(V), np.zeros((len(x), len(c)))
     for k in reversed(range(len(order))):
-        h = sigmoid(before[k])
+        h = sigmoid(before[k if kept == "by position" else list(order).index(k)])
         dW[k], dV[k] = x[:, k] @ d_a, d_logits[:, k] @ h
         d_a += np.multiply.outer(d_logits[:, k], V[k]) * h * (1 - h)
     return dW, d_a.sum(axis=0), dV, d_logits.sum(axis=0)
@@ -138,6 +140,8 @@ GRADIENTS = Function(
     | {
         "the walk back takes the variables as D-1, ..., 1, 0: it goes back along the order, and "
         "in position k stands variable order[k]": _natural_back,
+        "the walk back takes the variables as D-1, ..., 1, 0: it goes back along the order":
+            functools.partial(_natural_back, kept="by variable"),
     },
     by_norm=True, rtol=1e-6, atol=1e-9, fast=nade_backward,
 )  # fmt: skip

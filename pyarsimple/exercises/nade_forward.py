@@ -112,8 +112,7 @@ def _wrong(
         a = c + x[:, seen] @ W[seen]
         if how.get("no_c") and k > 0:
             a -= c
-        if how.get("more_c"):
-            a += k * c
+        a += how.get("c_again", 0) * k * c - how.get("c_late", 0) * c
         if how.get("of_h"):
             a = h + x[:, order[k - 1 : k]] @ W[order[k - 1 : k]]
         h = g(a)
@@ -140,7 +139,9 @@ OF_THE_SUM = {
     "others are lost": _suspect(one=True, no_c=True),
     "c is lost after the first variable: the activation is c plus all rows of W that are known":
         _suspect(no_c=True),
-    "c is added in every step: the sum begins with c, and has it once": _suspect(more_c=True),
+    "c is added in every step: the sum begins with c, and has it once": _suspect(c_again=1),
+    "c is added in every step, from nothing: a begins with c, and has it once":
+        _suspect(c_again=1, c_late=1),
     "V of the variable before i is taken: the logit of i needs V[i]": _suspect(V_late=1),
     "V and b of the variable before i are taken: the logit of i needs V[i] and b[i]":
         _suspect(V_late=1, b_late=1),

@@ -136,9 +136,10 @@ def _one_hot(logits: Array, x: Array) -> Array:
     return is_it
 
 
-def _sum_of_exp(logits: Array) -> Array:
-    total: Array = np.exp(logits).sum(axis=2, keepdims=True)
-    return total
+def _from(top: Array, logits: Array) -> Array:
+    """log p of every class, with exp() of what the logits are above ``top``."""
+    log_p: Array = logits - top - np.log(np.exp(logits - top).sum(axis=2, keepdims=True))
+    return log_p
 
 
 ONE_TOP = "one maximum is taken for all variables: each needs its own, max(axis=2, keepdims=True)"
@@ -162,6 +163,10 @@ LOG_P = Function(
             lambda z, x: categorical_log_p(z, x) + np.log(z.shape[2]),
         "normalised over the variables, axis 1: the sum runs over the K classes, the last axis":
             lambda z, x: _pick(np.log(_softmax(z, axis=1)), x),
+        "the largest logit is that of axis 1: it is wanted of the K classes, axis=2":
+            lambda z, x: _pick(_from(z.max(axis=1, keepdims=True), z), x),
+        "the largest logit is that of axis 0: it is wanted of the K classes, axis=2":
+            lambda z, x: _pick(_from(z.max(axis=0, keepdims=True), z), x),
         "normalised over the rows, axis 0: the sum runs over the K classes, the last axis":
             lambda z, x: _pick(np.log(_softmax(z, axis=0)), x),
         "normalised over everything at once: each variable has a softmax of its own":
@@ -176,7 +181,7 @@ LOG_P = Function(
         "the class is x - 1: classes are counted from 0, and x is the index itself":
             lambda z, x: _pick(np.log(_softmax(z)), x - 1),
     },
-    {ONE_TOP: lambda z, x: _pick(z - z.max() - np.log(_sum_of_exp(z - z.max())), x)},
+    {ONE_TOP: lambda z, x: _pick(_from(z.max(), z), x)},
     rtol=1e-12, atol=1e-13, fast=categorical_log_p,
 )  # fmt: skip
 
@@ -206,6 +211,12 @@ D_LOGITS = Function(
             lambda z, x, scale: scale * (_softmax(z, axis=1) - _one_hot(z, x)),
         "divided by N as well: scale already holds the 1/N of a mean":
             lambda z, x, scale: scale * (_softmax(z) - _one_hot(z, x)) / len(x),
+        "the largest logit is that of axis 1: it is wanted of the K classes, axis=2":
+            lambda z, x, scale: scale
+            * (np.exp(_from(z.max(axis=1, keepdims=True), z)) - _one_hot(z, x)),
+        "the largest logit is that of axis 0: it is wanted of the K classes, axis=2":
+            lambda z, x, scale: scale
+            * (np.exp(_from(z.max(axis=0, keepdims=True), z)) - _one_hot(z, x)),
         "K separate sigmoids: the K logits must share one softmax":
             lambda z, x, scale: scale * (1 / (1 + np.exp(-z)) - _one_hot(z, x)),
         "the 1 stands at class x - 1: classes are counted from 0":
@@ -217,7 +228,7 @@ D_LOGITS = Function(
     },
     {
         ONE_TOP: lambda z, x, scale: scale
-        * (np.exp(z - z.max()) / _sum_of_exp(z - z.max()) - _one_hot(z, x)),
+        * (np.exp(_from(z.max(), z)) - _one_hot(z, x)),
     },
     rtol=1e-12, atol=1e-13, fast=categorical_d_logits,
 )  # fmt: skip

@@ -58,7 +58,7 @@ def everybodys(
     """
     yield from _of_results(function, name, wrong)
     if arguments:
-        yield from _of_arguments(function, wrong)
+        yield from _of_arguments(function, name, wrong)
 
 
 @dataclass
@@ -215,7 +215,9 @@ def _plural(line: str) -> str:
 # The definition with other arguments.
 
 
-def _of_arguments(function: Function, wrong: Sequence[Outcome]) -> Iterator[tuple[str, Suspect]]:
+def _of_arguments(
+    function: Function, result: str, wrong: Sequence[Outcome]
+) -> Iterator[tuple[str, Suspect]]:
     """What one gets from right code with wrong arguments."""
     first = wrong[0].case
 
@@ -236,10 +238,7 @@ def _of_arguments(function: Function, wrong: Sequence[Outcome]) -> Iterator[tupl
                     told.replace("NAME", name),
                     instead(lambda v, n=name, c=change: {n: c(v[n], v)}),  # type: ignore[misc]
                 )
-    yield from (
-        (told, instead(functools.partial(_all_of_position, names)))
-        for told, names in _tables_of_position(function, [o.case for o in wrong])
-    )
+    yield from _tables_of_position(function, result, wrong)
     for told, rows in _ROWS:
         yield told, instead(functools.partial(_of_rows, rows))
     for one, other in _alike_arguments(function, [o.case for o in wrong]):
@@ -304,27 +303,42 @@ def _columns_of_position(v: Array, given: Mapping[str, Any]) -> Array | None:
 
 
 def _tables_of_position(
-    function: Function, cases: Sequence[Case]
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Arguments with an entry for each variable, two or more: all may be taken by position."""
-    givens = [dict(zip(function.arguments, case, strict=True)) for case in cases]
-    tables = [
-        name for name in function.arguments
-        if all(_is_real(name, g[name]) and _of_position(g[name], g) is not None for g in givens)
-    ]  # fmt: skip
-    for n in range(2, len(tables) + 1):
-        for names in itertools.combinations(tables, n):
-            listed = f"{', '.join(names[:-1])} and {names[-1]}"
-            meant = f"{', '.join(f'{k}[order[k]]' for k in names)}"
+    function: Function, name: str, wrong: Sequence[Outcome]
+) -> Iterator[tuple[str, Suspect]]:
+    """Two or more tables of the variables by position, the result perhaps among them."""
+    facts = [Facts(function, outcome) for outcome in wrong]
+    tables = {table: [f.arguments[table] for f in facts] for table in function.arguments}
+    if name not in tables:
+        tables[name] = [f.outcome.wanted.get(name) for f in facts]
+    axes = {}
+    for table, arrays in tables.items():
+        for axis in (1, 0):  # rows, if both would do
+            if all(
+                _is_table(table, a) and a.shape[axis : axis + 1] == f.order.shape != (0,)
+                for a, f in zip(arrays, facts, strict=True)
+            ):
+                axes[table] = axis
+    for n in range(2, len(axes) + 1):
+        for chosen in itertools.combinations(axes, n):
+            listed = f"{', '.join(chosen[:-1])} and {chosen[-1]}"
+            entries = (f"{table}[{':, ' * axes[table]}order[k]]" for table in chosen)
             yield (
-                f"{listed} are taken by position: in position k stands variable order[k], so "
-                f"they are {meant}",
-                names,
+                f"{listed} are taken by position: in position k stands variable order[k], so they "
+                f"are {', '.join(entries)}",
+                functools.partial(_all_of_position, function, {k: axes[k] for k in chosen}),
             )
 
 
-def _all_of_position(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _of_position(given[name], given) for name in names}
+def _all_of_position(function: Function, axes: Mapping[str, int], outcome: Outcome) -> Results:
+    """What comes of taking, and writing, entry k in step k along these axes of the tables."""
+    facts = Facts(function, outcome)
+    given = copy.deepcopy(facts.arguments)
+    taken = {k: np.take(given[k], np.argsort(facts.order), axes[k]) for k in axes if k in given}
+    results = by_name(function.returns, function.quick(*(given | taken).values()))
+    return results | {
+        k: np.take(a, facts.order, axes[k])
+        for k, a in results.items() if k in axes and k not in given and a is not None
+    }  # fmt: skip
 
 
 def _of_rows(rows: slice, given: Mapping[str, Any]) -> dict[str, Any]:
