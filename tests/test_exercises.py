@@ -597,6 +597,24 @@ def test_what_is_unstable_is_right_but_at_extremes(function, exercise, title):
         assert wrong.value.cause == cause
 
 
+@pytest.mark.parametrize("factor", [0, 1.01, np.inf, np.nan])
+@pytest.mark.parametrize(("function", "exercise", "title"), EXTREMES)
+def test_what_is_wrong_at_extremes_in_another_way_is_told_no_formula(
+    function, exercise, title, factor
+):
+    def answer_of(*case):
+        right = function.quick(*case)
+        if max(np.abs(v).max() for v in case if isinstance(v, np.ndarray)) < 35:
+            return right
+        return tuple(factor * a for a in right) if isinstance(right, tuple) else factor * right
+
+    stage = next(s for s in ladder()[exercise].stages if s.title == title)
+    with np.errstate(all="ignore"), pytest.raises(Wrong) as wrong:
+        stage.judge(Answer({function.name: answer_of}, "answer.py", seed=5))
+    assert wrong.value.remark == "not exact here"
+    assert wrong.value.cause not in function.unstable
+
+
 def test_find_leaks_agrees_with_the_librarys_check():
     rng = np.random.default_rng(0)
     for order in ([0, 1, 2, 3], [2, 0, 3, 1]):
