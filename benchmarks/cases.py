@@ -54,7 +54,7 @@ class Case:
 
 GRAD = ("compiled", "numpy", "torch.loop", "jax.scan", "jax.checkpoint", "blas")
 SCORE = ("compiled", "numpy", "torch.loop", "jax.scan", "blas")
-STEP = ("compiled", "numpy", "torch.masked_weights", "torch.masked_grads", "jax", "blas")
+MASKED = ("compiled", "numpy", "torch.masked_weights", "torch.masked_grads", "jax", "blas")
 
 #: Who shows what threads give: the library, and the machine with nothing to wait for.
 ALONE = ("compiled@1", "machine", "machine@1")
@@ -65,9 +65,9 @@ TABLE = (
     Case("nade_score", "score", "nade", (*SCORE, *ALONE)),
     Case("nade_grad_ones", "grad", "nade", ("compiled", "torch.loop", "jax.scan", "blas"),
          bits="ones"),
-    Case("made_step", "step", "made", STEP),
-    Case("made_step_deep", "step", "made", STEP, hidden=(2000, 2000)),
-    Case("fvsbn_grad", "grad", "fvsbn", ("compiled", "numpy", "torch", "jax", "blas"), hidden=()),
+    Case("made_step", "step", "made", MASKED),
+    Case("made_step_deep", "step", "made", MASKED, hidden=(2000, 2000)),
+    Case("fvsbn_grad", "grad", "fvsbn", MASKED, hidden=()),
     Case("made_sample", "sample", "made",
          ("compiled", "compiled.score", "numpy", "torch", "blas")),
     Case("nade_sample", "sample", "nade", ("compiled", "compiled.score", "numpy", "blas")),
@@ -112,8 +112,7 @@ def _sweep_threads_and_dtype(threads):
         yield Case(f"{model}_{kind}_threads", kind, model, (*every, "blas"))
         yield Case(f"{model}_{kind}_float64", kind, model,
                    (*contenders, "numpy"), dtype="float64")  # fmt: skip
-    yield Case("fvsbn_grad_float64", "grad", "fvsbn", ("compiled", "numpy", "torch", "jax", "blas"),
-               hidden=(), dtype="float64")  # fmt: skip
+    yield Case("fvsbn_grad_float64", "grad", "fvsbn", MASKED, hidden=(), dtype="float64")
 
 
 def _sweep_levels():

@@ -44,7 +44,7 @@ def load_bits(folder):
     path = Path(folder) / "binarized_mnist.npz"
     with np.load(path, allow_pickle=False) as file:
         rows = file["train"]
-    if rows.ndim != 2 or rows.shape[1] != 784 or not np.isin(rows, (0, 1)).all():
+    if rows.ndim != 2 or rows.shape[1] != 784 or not ((rows == 0) | (rows == 1)).all():
         raise ValueError(f"{path.name}: train must be bits of shape (n, 784), got {rows.shape}")
     return rows, f"{path.name}: rows of train, {rows.mean():.1%} of the bits are 1"
 

@@ -7,6 +7,7 @@ first and the third are the roofs of the roofline; a kernel's share of them says
 import ctypes
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +25,25 @@ def _best_rate(work, amount, seconds):
     return amount / best
 
 
-def load_peak(folder, dtype):
+@cache
+def _library():
+    """The little C program, built once in a process; once loaded, its file is not needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        return build(Path(__file__).with_name("limits.c"), folder)[0]
+
+
+def load_peak(dtype):
     """The little C program ``peak(n, address)``; it adds up at the address, and returns how many
     floating-point operations n rounds of independent multiply-adds are."""
-    library, _ = build(Path(__file__).with_name("limits.c"), folder)
-    peak = getattr(library, f"peak_{dtype}")
+    peak = getattr(_library(), f"peak_{dtype}")
     peak.restype, peak.argtypes = ctypes.c_double, [ctypes.c_long, ctypes.c_void_p]
     return peak
 
 
 def fma_peak(threads, seconds, dtype):
     """Floating-point operations a second of independent multiply-adds."""
-    with tempfile.TemporaryDirectory() as folder, Threads(threads) as pool:
-        peak = load_peak(folder, dtype)
+    peak = load_peak(dtype)
+    with Threads(threads) as pool:
         sinks = np.zeros((threads, 64), dtype)
         n = 500_000
         operations = peak(1, sinks[0].ctypes.data) * n * threads

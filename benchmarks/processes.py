@@ -90,17 +90,12 @@ class Worker:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def close(self, at_once=False):
-        """End the process: it ends by itself when it has nothing more to read."""
-        if at_once:
-            self.process.kill()
+    def close(self):
+        """End the process at once: it has nothing to save, and some frameworks take seconds."""
+        self.process.kill()
+        self.process.wait()
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
         self.process.stdout.close()
 
 

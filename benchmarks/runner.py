@@ -39,9 +39,9 @@ class Run:
         self.log = open(self.folder / "log", "w+", encoding="utf-8")
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, *_):
         for worker in self.workers.values():
-            worker.close(at_once=kind is not None)
+            worker.close()
         self.log.close()
         shutil.rmtree(self.folder)
 
@@ -54,8 +54,12 @@ class Run:
             worker.tell("hello")
         for key, worker in started.items():
             try:
-                self.about[key[0]] = worker.answer()["about"]
+                about = worker.answer()["about"]
                 self.workers[key] = worker
+                if key[1] == self.threads:
+                    self.about[key[0]] = about
+                else:
+                    self.about.setdefault(key[0], about)
             except NotHere as reason:
                 self.missing[key[0]] = str(reason)
                 worker.close()
@@ -176,7 +180,7 @@ def measure_all(run):
     started, start = datetime.now(UTC), time.perf_counter()
     selected, description = run.selected_cases(), machine.describe(run.cores)
     everyone = [cases.Contender.parse(c, run.threads) for case in selected for c in case.contenders]
-    run.start_workers([c for c in everyone if c.threads == run.threads])
+    run.start_workers(everyone)
     limit_values, extra = {}, {}
     if not run.check_only and not run.only:
         dtypes = sorted({case.dtype for case in selected})

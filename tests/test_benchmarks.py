@@ -46,7 +46,7 @@ class Absent:
     def answer(self):
         raise b["processes"].NotHere(f"No module named {self.name!r}")
 
-    def close(self, at_once=False):
+    def close(self):
         pass
 
 
@@ -148,7 +148,7 @@ class Planted:
     def cpu_seconds(self):
         return None
 
-    def close(self, at_once=False):
+    def close(self):
         pass
 
 
@@ -188,6 +188,11 @@ def no_last_row(g):
     return g
 
 
+def leak(g):
+    g[0, -1] = 1e-30  # no norm shows it; the last unit must not see the first variable
+    return g
+
+
 def ten_percent_more(p):
     return p + 1e-4 * np.sign(p)  # the step itself is of about 1e-3
 
@@ -198,6 +203,7 @@ PLANTS = {
     "a gradient of the sum, not the mean": ("grad", spoil("grad.b", lambda g: 6 * g)),
     "a loss that is NaN": ("grad", spoil("loss", lambda v: v * np.nan)),
     "a gradient that is missing": ("grad", lambda result: result.pop("grad.c1")),
+    "a gradient that leaks": ("grad", spoil("grad.V", leak)),
     "a gradient of the wrong shape": ("grad", spoil("grad.V", np.transpose)),
     "one score of the wrong sign": ("score", spoil("log_prob", lambda v: v * ([1] * 5 + [-1]))),
     "a sample with one bit wrong": ("sample", spoil("x", flip_last)),
@@ -272,10 +278,63 @@ def test_quick_profile_is_right():
     assert results["measures"]["same_bits"]["value"] is (True if BUILT else None)
 
 
+def test_peers_gradients_of_an_fvsbn_are_right():
+    case = next(c for c in b["cases"].TABLE if c.name == "fvsbn_grad")
+    peers = [c for c in case.contenders if c.split(".")[0] in PEERS]
+    assert {"torch.masked_weights", "torch.masked_grads"} <= set(peers)
+    small = Case("x", "grad", "fvsbn", tuple(peers), hidden=(), N=4, D=9, dtype="float64")
+    with b["runner"].Run("tiny", check_only=True) as state:
+        outcome = state.case(small)["contenders"]
+    here = {name: c for name, c in outcome.items() if c["status"] != "missing"}
+    assert {c["status"] for c in here.values()} <= {"ok"}, here
+    if len(here) < len(peers):
+        pytest.skip("PyTorch or JAX is not installed")
+
+
 def test_missing_module_is_missing_not_a_failure(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(b["implementations"].Missing, match="torch"):
         b["implementations"].load("torch")
+
+
+@pytest.mark.parametrize("started", [[(2,), (1,)], [(1,), (2,)], [(2, 1)], [(1, 2)], [(1,)]])
+def test_what_the_results_say_comes_from_workers_with_the_runs_threads(monkeypatch, started):
+    class Saying(Planted):
+        def __init__(self, implementation, threads, *_):
+            super().__init__()
+            self.threads = threads
+
+        def answer(self):
+            return {"about": {"threads": self.threads}}
+
+    monkeypatch.setattr(b["runner"], "choose_cores", lambda n: [])  # so that there are 2 threads
+    with b["runner"].Run("tiny", worker=Saying) as state:
+        for together in started:
+            state.start_workers([b["cases"].Contender("blas", "", n) for n in together])
+    assert state.about == {"blas": {"threads": max(map(max, started))}}
+
+
+def test_slow_call_is_not_repeated(monkeypatch):
+    def timed(seconds_of_call):
+        clock, n = [0.0], []
+
+        def run():
+            clock[0] += seconds_of_call
+            n.append(1)
+
+        monkeypatch.setattr(b["worker"].time, "perf_counter", lambda: clock[0])
+        monkeypatch.setattr(b["worker"].time, "perf_counter_ns", lambda: round(clock[0] * 1e9))
+        worker = b["worker"].Worker("blas")
+        worker.tasks["it"] = b["implementations"].Task()
+        worker.tasks["it"].run = run
+        return worker.time("it", seconds=0.05, warm=0.02)["seconds"], len(n)
+
+    seconds, n = timed(0.75)
+    assert (seconds, n) == ([0.75], 1)
+    seconds, n = timed(0.01)  # two to warm up
+    assert (seconds, n) == ([pytest.approx(0.01, rel=1e-6)] * 5, 7)
+    seconds, n = timed(0.1)
+    assert (seconds, n) == ([pytest.approx(0.1, rel=1e-6)], 2)
 
 
 def test_worker_that_dies_is_a_failure_with_its_name(tmp_path):

