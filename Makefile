@@ -14,7 +14,8 @@ help:
 	@echo "make lint    linters and types alone"
 	@echo "make format  let the linter mend what it can"
 	@echo "make build   sdist and wheel, in dist/"
-	@echo "make bench   speed beside PyTorch, JAX and the machine's limits; bench-output/; PROFILE=full"
+	@echo "make bench   speed beside PyTorch, JAX and the machine's limits; bench-output/"
+	@echo "             PROFILE=full for all sizes; DATA=folder, with binarized_mnist.npz"
 	@echo "make clean   remove all that these commands made"
 
 demo: $(VENV)/.has-demo
@@ -42,10 +43,11 @@ build: $(VENV)/.has-dev
 	$(BIN)/python -m build --no-isolation
 
 PROFILE = quick
+DATA =
 
 bench: $(VENV)/.has-bench
 	$(BIN)/python setup.py --quiet build_ext --inplace
-	$(BIN)/python -m benchmarks --profile $(PROFILE) --out bench-output
+	$(BIN)/python -m benchmarks --profile $(PROFILE) $(if $(DATA),--data '$(DATA)') --out bench-output
 
 clean:
 	rm -rf $(VENV) .venv.unfinished build dist *.egg-info demo-output bench-output .asv .coverage .hypothesis \

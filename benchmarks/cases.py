@@ -104,7 +104,7 @@ def _sweep_threads_and_dtype(threads):
     of_threads = {
         "grad": ("compiled", "torch.loop", "jax.scan", "blas"),
         "score": ("compiled", "torch.loop", "jax.scan", "blas"),
-        "step": ("compiled", "torch.masked_weights", "jax", "blas"),
+        "step": ("compiled", "torch.masked_grads", "jax", "blas"),
     }
     for kind, contenders in of_threads.items():
         model = "made" if kind == "step" else "nade"

@@ -9,7 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 #: What the library's kernels are built with as well: none of it gives up NaN or infinity.
-FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros")
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math")
+
+#: Where sums are plain loops, which become vectors only if the order of additions may change (and
+#: the sign of a zero be lost). The library's kernels say themselves what is added in which lane.
+#: Not for the multiply-adds of ``limits.c``: x / 2 + 1 / 2 would be computed as (x + 1) / 2.
+IN_ANY_ORDER = (*FLAGS, "-fassociative-math", "-fno-signed-zeros")
 
 #: The first that the compiler takes. The programs run where they are built, so all is allowed.
 NATIVE = ("-march=native -mprefer-vector-width=512", "-march=native", "-mcpu=native", "")

@@ -86,7 +86,7 @@ def ratios(results):
 
 
 def sweeps(results):
-    """Time over each of N, D and H, and over threads."""
+    """Time over each of N, D and H; a thin line is linear growth through the library's middle."""
     by_name = {case["name"]: case for case in results["cases"]}
     kinds = [k for k in ("score", "grad") if f"nade_{k}_N{STEPS['N'][0]}" in by_name]
     if not kinds:
@@ -98,7 +98,8 @@ def sweeps(results):
             _sweep(panel, [by_name[f"nade_{kind}_{letter}{v}"] for v in values], values)
             panel.set(xlabel=letter)
         row[0].set(ylabel=f"NADE {kind}, ms")
-    axes[0, -1].legend(fontsize=8)
+    handles = axes[0, -1].get_legend_handles_labels()
+    figure.legend(*handles, fontsize=8, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 0))
     figure.suptitle(_subtitle(results), fontsize=10)
     figure.tight_layout()
     return figure
@@ -110,6 +111,10 @@ def _sweep(panel, cases, values):
         if all("median" in each for each in c):
             medians = [1e3 * each["median"] for each in c]
             panel.loglog(values, medians, ".-", color=COLORS[c[0]["implementation"]], label=name)
+            if name == "compiled":
+                middle = len(values) // 2
+                linear = [medians[middle] * v / values[middle] for v in values]
+                panel.loglog(values, linear, "k", lw=0.6, zorder=1, label="linear in the size")
     panel.set_xticks(values, [str(v) for v in values], fontsize=7)
     panel.minorticks_off()
     panel.grid(alpha=0.3)

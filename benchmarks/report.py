@@ -226,6 +226,45 @@ def _growth(results):
     return lines
 
 
+def _threads(results):
+    """The sweeps over threads and over dtypes: each contender's times beside each other."""
+    by_name = {case["name"]: case for case in results["cases"]}
+    counts = range(1, results["threads"] + 1)
+    of_threads, of_dtypes = [], []
+    for name, case in by_name.items():
+        work, _, swept = name.rpartition("_")
+        if swept == "threads" and len(counts) > 1:
+            for c in dict.fromkeys(c.partition("@")[0] for c in case["contenders"] if "@" in c):
+                of_threads.append((work, c, [_median(case, f"{c}@{n}") for n in counts]))
+        if swept == "float64":
+            pair = by_name.get(work), case
+            of_dtypes += [(work, c, [_median(p, c) for p in pair]) for c in case["contenders"]]
+    heads = [f"{n} thread{'s' if n > 1 else ''}" for n in counts]
+    return [
+        *_side_by_side(["threads", "", *heads, "times as fast"], of_threads, lambda a, b: a / b),
+        *_side_by_side(["dtypes", "", "float32", "float64", "times as long"], of_dtypes,
+                       lambda a, b: b / a),
+    ]  # fmt: skip
+
+
+def _median(case, contender):
+    return case["contenders"].get(contender, {}).get("median") if case else None
+
+
+def _side_by_side(heads, measured, ratio):
+    """A table of times in columns; after them, the ratio of the first and the last."""
+    rows, before = [heads], None
+    for work, contender, times in measured:
+        if any(times):
+            both = times[0] and times[-1]
+            shown = [duration(t) if t else "-" for t in times]
+            shown.append(f"{number(ratio(times[0], times[-1]))} x" if both else "-")
+            rows.append([f"  {work}" if work != before else "", contender, *shown])
+            before = work
+    right = set(range(2, len(heads)))
+    return [*table(rows, right=right), ""] if len(rows) > 1 else []
+
+
 def _all_times(results):
     return [line for case in results["cases"] for line in _times(case)]
 
@@ -237,6 +276,7 @@ PARTS = {
     "limits": _limits,
     "times": _all_times,
     "growth": _growth,
+    "threads": _threads,
     "shares": _shares,
     "promises": _promises,
 }

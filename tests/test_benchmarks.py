@@ -1,5 +1,6 @@
 """The benchmark's machinery: its referee, its statistics, its verdicts. No time is judged here."""
 
+import ast
 import copy
 import importlib
 import itertools
@@ -572,6 +573,58 @@ def test_a_contender_of_another_size_is_checked_at_that_size():
         b["cases"].Contender.parse("compiled[K=3]", 2)
 
 
+def swept():
+    """A run with sweeps over threads and dtypes, in whole seconds."""
+
+    def case(name, **medians):
+        contenders = {k: {"median": float(s), "implementation": k.partition("@")[0]}
+                      for k, s in medians.items() if s}  # fmt: skip
+        return {"name": name, "kind": "grad", "bits": "data", "contenders": contenders}
+
+    threads = {"compiled@1": 8, "jax.scan@1": 3, "compiled@2": 4, "jax.scan@2": None, "blas": 1}
+    cases = [
+        case("nade_grad", compiled=2, blas=1),
+        case("nade_grad_threads", **threads),
+        case("nade_grad_float64", compiled=5, numpy=7),
+    ]
+    return {"threads": 2, "cases": cases}
+
+
+def test_threads_and_dtypes_stand_beside_each_other():
+    rows = [line.split() for line in b["report"].PARTS["threads"](swept())]
+    assert rows == [
+        ["threads", "1", "thread", "2", "threads", "times", "as", "fast"],
+        ["nade_grad", "compiled", "8", "s", "4", "s", "2", "x"],
+        ["jax.scan", "3", "s", "-", "-"],
+        [],
+        ["dtypes", "float32", "float64", "times", "as", "long"],
+        ["nade_grad", "compiled", "2", "s", "5", "s", "2.5", "x"],
+        ["numpy", "-", "7", "s", "-"],
+        [],
+    ]
+    assert not any(row[:1] == ["threads"] for row in map(
+        str.split, b["report"].PARTS["threads"](swept() | {"threads": 1})))  # fmt: skip
+
+
+def test_line_of_linear_growth_goes_through_the_middle():
+    pytest.importorskip("matplotlib")
+    pictures = importlib.import_module("benchmarks.pictures")
+    cases = []
+    for letter, values in b["cases"].STEPS.items():
+        for k, v in enumerate(values):
+            contenders = {
+                name: {"median": seconds, "implementation": name}
+                for name, seconds in (("compiled", (k + 1) * 1e-3), ("blas", 1e-4))
+            }
+            cases.append({"name": f"nade_grad_{letter}{v}", "contenders": contenders})
+    figure = pictures.sweeps({"cases": cases, "threads": 2, "machine": {"cpu": "a processor"}})
+    for axes, values in zip(figure.axes, b["cases"].STEPS.values(), strict=True):
+        ours, linear, blas = (line.get_ydata() for line in axes.lines)
+        np.testing.assert_allclose(ours, [1, 2, 3, 4, 5], rtol=1e-12)
+        np.testing.assert_allclose(linear, [0.75, 1.5, 3, 6, 12], rtol=1e-12)
+        assert len(blas) == len(values)
+
+
 def test_page_takes_a_run(tiny, tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text("A\n<!-- begin: promises -->\nold\n<!-- end: promises -->\nB\n"
@@ -635,6 +688,20 @@ def test_full_profile_sweeps_sizes_threads_and_dtypes():
     assert any({"compiled@1", "compiled@2"} <= set(c.contenders) for c in grads)
     assert len({c.name for c in full.cases}) == len(full.cases)
     assert all("torch.cumsum" in c.contenders for c in full.table if c.name == "nade_grad")
+
+
+def test_little_programs_are_built_with_the_flags_of_the_kernels(tmp_path):
+    compiling = importlib.import_module("benchmarks.compiling")
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    (flags,) = (
+        ast.literal_eval(node.value) for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "FLAGS"
+    )  # fmt: skip
+    assert set(compiling.FLAGS) == set(flags["unix"]) - {"-g0", "-pthread"}
+    if not compiling.shutil.which("cc"):
+        pytest.skip("no C compiler")
+    used = compiling.build(ROOT / "benchmarks" / "limits.c", tmp_path)[1]
+    assert "associative" not in used  # it would take each multiply-add apart
 
 
 @pytest.mark.skipif(not BUILT, reason="the steps end with the library's kernel")
