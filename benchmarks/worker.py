@@ -29,6 +29,7 @@ SLOW = 0.25  # seconds of a call beside which a cold thread pool does not count
 class Worker:
     def __init__(self, implementation):
         self.implementation = implementations.load(implementation)
+        gc.freeze()  # what the framework made stays: to look through it takes PyTorch 0.2 s a turn
         self.tasks = {}
 
     def hello(self):

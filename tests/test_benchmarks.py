@@ -325,6 +325,7 @@ def test_slow_call_is_not_repeated(monkeypatch):
 
         monkeypatch.setattr(b["worker"].time, "perf_counter", lambda: clock[0])
         monkeypatch.setattr(b["worker"].time, "perf_counter_ns", lambda: round(clock[0] * 1e9))
+        monkeypatch.setattr(b["worker"].gc, "freeze", lambda: None)  # this process goes on
         worker = b["worker"].Worker("blas")
         worker.tasks["it"] = b["implementations"].Task()
         worker.tasks["it"].run = run

@@ -30,6 +30,7 @@ def start(name):
     import torch.nn.functional as F
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first imports for over a second
 
 
 def about():
