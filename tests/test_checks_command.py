@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 
 import numpy as np
 import pytest
@@ -100,6 +101,56 @@ def test_a_class_in_a_file_passes(tmp_path, capsys):
     assert "5 checks passed" in out
     assert max(map(len, out.splitlines()[:-1])) <= 80  # the last line begins with the path
     assert "parallel = sequential: no sequential view" in out
+
+
+def only_conditionals(text):
+    """The class MINE with p(x_i = 1 | x_<i) and its sampler, and nothing else."""
+    begin, end = text.index("    def log_cond"), text.index("    def sample")
+    return (text[:begin] + text[end:]).replace(
+        '"W": np.zeros((4, 4))', '"W": 0.4 + np.eye(4, k=-2)'
+    )
+
+
+SAMPLERS = {
+    "": ("", ""),
+    "mirrored": ("rng.random(n) <", "rng.random(n) >"),
+    "order": ("return x\n", "return x[:, [1, 2, 3, 0]]\n"),
+}
+
+
+@pytest.mark.parametrize("bug", SAMPLERS)
+def test_conditionals_of_bits_are_enough_for_sums_and_samples(bug, tmp_path, capsys):
+    path = write(tmp_path, only_conditionals(MINE.replace(*SAMPLERS[bug])))
+    assert run(path) == (1 if bug else 0)
+    out = capsys.readouterr().out
+    assert "normalized: passed" in out
+    assert f"sampler: {'FAILED' if bug else 'passed'}" in out
+    assert "conditionals = exp(log_conditionals): no log_conditionals" in out
+    assert re.search("log_prob = sum of log_conditionals:? +no log_prob", out)
+    assert "no conditionals of bits" not in out
+
+
+def test_conditionals_of_bits_that_look_ahead_do_not_sum_to_one(tmp_path, capsys):
+    text = only_conditionals(MINE).replace('np.tril(self.params["W"], -1)', 'self.params["W"]')
+    assert run(write(tmp_path, text)) == 1
+    assert "normalized: FAILED" in capsys.readouterr().out
+
+
+def test_conditionals_of_bits_are_probabilities(tmp_path, capsys):
+    text = only_conditionals(MINE).replace("1 / (1 + np.exp(-self.logits(x)))", "self.logits(x)")
+    assert run(write(tmp_path, text)) == 1
+    assert "must be probabilities p(x_i = 1 | x_<i)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_conditionals_of_classes_say_nothing_of_the_sum():
+    class Classes:
+        n_dims, values = 3, 3
+
+        def conditionals(self, x):
+            return np.stack([np.cumsum(x, axis=1) - x] * 3, axis=-1)
+
+    report = checks.check_model(Classes())
+    assert report.skipped["normalized"] == "there is no log_prob or log_conditionals"
 
 
 def test_long_items_fit_into_80_columns():

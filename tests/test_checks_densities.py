@@ -299,6 +299,18 @@ def test_the_power_that_is_stated_is_the_power_there_is():
     assert rejected[0.3] < 0.1
 
 
+def test_the_power_is_that_of_the_samples_that_were_used():
+    few, many = (
+        checks.check_sampler(
+            None, 1, values="reals", n=n, sample=lambda n, rng: rng.normal(size=(n, 1)),
+            log_conditionals=lambda x: -(x**2) / 2 - np.log(2 * np.pi) / 2,
+        )
+        for n in (2000, 5000)
+    )  # fmt: skip
+    assert few.n == many.n == 2000
+    assert few.distance == many.distance
+
+
 def test_detectable_solves_for_the_power():
     lam = detectable(7, 1e-3, 0.99)
     assert stats.ncx2.sf(stats.chi2.isf(1e-3, 7), 7, lam) == pytest.approx(0.99, abs=1e-9)

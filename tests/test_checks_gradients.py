@@ -26,6 +26,27 @@ def point(shapes, seed=0):
     return checks.generic_params({k: np.zeros(s) for k, s in shapes.items()}, rng=seed)
 
 
+@pytest.fixture(autouse=True)
+def every_cause_says_where_to_look(monkeypatch):
+    """Whatever a test of this file lets a check find: it names an array and an equation."""
+    causes = []
+
+    def noting(check):
+        def noted(*args, **kwargs):
+            report = check(*args, **kwargs)
+            causes.extend(report.causes)
+            return report
+
+        return noted
+
+    for name in ("check_gradients", "check_backward"):
+        monkeypatch.setattr(checks, name, noting(getattr(checks, name)))
+    yield
+    for cause in causes:
+        assert cause.array, cause
+        assert cause.equation, cause
+
+
 NADE_SHAPES = {"W": (D, H), "c": (H,), "V": (D, H), "b": (D,)}
 
 
@@ -183,6 +204,22 @@ def test_causes_without_extra_information(bug):
     report = checks.check_gradients(Nade(bits(), bug), point(NADE_SHAPES))
     assert not report
     assert BUGS[bug][1] in report.kinds, report
+
+
+@pytest.mark.parametrize(
+    "bug", ["factor 2", "scaled", "one row", "bias missing", "transposed shape"]
+)
+def test_an_equation_of_the_caller_stands_in_place_of_a_general_one(bug):
+    mine = {name: f"my derivation of d{name}" for name in NAMES}
+    report = checks.check_gradients(Nade(bits(), bug), point(NADE_SHAPES), equations=mine)
+    wrong = BUGS[bug][0].split()
+    assert report.causes[0].equation == "; ".join(mine[name] for name in wrong)
+
+
+def test_an_equation_of_the_caller_stays_where_the_outputs_tell_more():
+    code, p = Recurrent(bits(), "overwritten"), point(RNN_SHAPES)
+    report = checks.check_backward(code.forward, code.backward, p, equations={"W": "my own dW"})
+    assert "dW += ..., not dW = ...; my own dW" in [cause.equation for cause in report.causes]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -617,6 +654,14 @@ def used():
     free = np.ones((D, H), bool)
     free[ORDER[-1]] = False
     return free
+
+
+def test_the_warning_of_a_weight_never_used_says_how_to_declare_it():
+    x, p = bits(), point(NADE_SHAPES)
+    [warning] = checks.check_gradients(Nade(x), p, x=x).warnings
+    assert f"W, row {ORDER[-1]}" in warning
+    assert "masks=" in warning
+    assert checks.check_gradients(Nade(x), p, x=x, masks={"W": used()}).warnings == []
 
 
 # The complex step.

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from pyarsimple import checks
+from pyarsimple.checks.causes import GENERAL
+from pyarsimple.checks.mistakes import MISTAKES, UPSTREAM
 
 pytestmark = pytest.mark.once
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+FINDERS = ("causes", "backward")  # they return kind, text, equation
 PAGES = ["how-to-check-a-gradient.md", "how-to-check-causality.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
@@ -106,7 +109,7 @@ def kinds(path):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Cause", "Mistake"):
             found |= words(node.args[:1])
         elts = getattr(getattr(node, "value", None), "elts", [])
-        if isinstance(node, ast.Return) and len(elts) == 3 and path.stem in ("causes", "backward"):
+        if isinstance(node, ast.Return) and len(elts) == 3 and path.stem in FINDERS:
             found |= words(elts[:1])  # kind, text, equation
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "readings":
             found |= words(node.value.keys)
@@ -116,6 +119,23 @@ def kinds(path):
 def words(nodes):
     values = [c.value for n in nodes for c in ast.walk(n) if isinstance(c, ast.Constant)]
     return {v for v in values if isinstance(v, str) and re.fullmatch("[a-z][a-zN0-9D-]+", v)}
+
+
+def test_every_cause_has_an_equation():
+    folder = DOCS.parent / "pyarsimple" / "checks"
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            where = f"{path.name}, line {getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Cause":
+                named = [k.value for k in node.keywords if k.arg == "equation"]
+                [equation] = named or node.args[4:] or [ast.Constant("")]
+                assert getattr(equation, "value", "computed"), where
+            elts = getattr(getattr(node, "value", None), "elts", [])
+            if isinstance(node, ast.Return) and len(elts) == 3 and path.stem in FINDERS:
+                empty = any(getattr(c, "value", None) == "" for c in ast.walk(elts[2]))
+                assert not empty or words(elts[:1]) <= set(GENERAL), where
+    assert all(mistake.equation for each in MISTAKES.values() for mistake in each.values())
+    assert all(mistake.equation for mistake in UPSTREAM.values())
 
 
 def test_every_kind_of_cause_stands_on_a_page():

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pyarsimple.checks.causes import GUESSED, Evidence, Found
+from pyarsimple.checks.causes import GUESSED, Evidence, Found, quoted
 from pyarsimple.checks.gradients import GradientReport, check_gradients, check_params
 from pyarsimple.checks.misbehaviour import DECISIVE
 from pyarsimple.checks.report import Cause
@@ -98,7 +98,8 @@ def check_backward(
         report.causes = found + [cause for cause in report.causes if cause.kind != "unknown"]
     elif u.ndim > 1 and u.shape[1] > 1 and not blocked:
         code = _ByOutput(forward, backward, params, u, terms, hints.get("order"))
-        report.causes = code.better(report, [s.text for s in options.get("suspects", ())])
+        certain = [s.text for s in options.get("suspects", ())]
+        report.causes = code.better(report, certain, options.get("equations") or {})
     return report
 
 
@@ -118,7 +119,9 @@ class _ByOutput:
         known = order is not None and len(order) == u.shape[1]  # one output a variable
         self.columns = [int(i) for i in (order if known else range(u.shape[1]))]
 
-    def better(self, report: GradientReport, certain: Iterable[str]) -> list[Cause]:
+    def better(
+        self, report: GradientReport, certain: Iterable[str], equations: Mapping[str, str]
+    ) -> list[Cause]:
         """The causes of a report, those that are vague replaced where the outputs tell more."""
         causes: list[Cause] = []
         seen: dict[Found, Cause] = {}  # arrays that are wrong in the same way, taken together
@@ -133,8 +136,9 @@ class _ByOutput:
                 causes[causes.index(before)] = seen[found] = replace(before, text=text)
             else:
                 kind, text, equation = found
+                line = quoted(kind, equation, [cause.array], equations)
                 seen[found] = replace(
-                    cause, kind=kind, text=f"{cause.array}: {text}", equation=equation
+                    cause, kind=kind, text=f"{cause.array}: {text}", equation=line
                 )
                 causes.append(seen[found])
         return causes

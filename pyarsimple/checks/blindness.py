@@ -99,7 +99,9 @@ def of_results(
     if dark:
         found.append(
             f"a gradient of 0, or too small to be tested, in {'; '.join(dark)}: is there a "
-            "column of x that is never active, a dead or saturated unit, a weight never used?"
+            "column of x that is never active, a dead or saturated unit, a weight never used? "
+            "What is never used may be declared: masks= (or the model's masks()), True where a "
+            "parameter is free"
         )
     return found
 

@@ -320,14 +320,18 @@ def _unsteady(watch: _Watcher, x: Array, base: Array) -> Cause | None:
         text = (
             "two calls with the same x gave different answers: fix what is random (dropout?), or "
         )
-        return Cause("random", text + "give a tolerance, if it is the rounding of threads")
+        text += "give a tolerance, if it is the rounding of threads"
+        equation = "conditionals(x) = conditionals(x), in every bit"
+        return Cause("random", text, "conditionals", None, equation)
     half = max(1, len(x) // 2)
     few = _Watcher(watch.function, watch.D, max(watch.tolerance, 1e-6))
     if len(x) > 1 and few.differ(base[:half], few(x[:half])).any():
         text = (
             "the conditionals of a row change when other rows are left out: batch normalisation, "
         )
-        return Cause("rows", text + "or an average over the wrong axis?", "conditionals")
+        text += "or an average over the wrong axis?"
+        equation = "conditionals(x)[n] = conditionals(x[n : n + 1])[0]"
+        return Cause("rows", text, "conditionals", None, equation)
     return None
 
 
@@ -452,7 +456,9 @@ def _explain(report: AutoregressiveReport, base: Array, columns: Cause | None) -
     if bad:
         text = f"the conditionals of {some(bad)} are not finite numbers (NaN or infinity): "
         text += "log of 0, 0/0 or an overflow? What they depend on cannot be seen"
-        report.causes.append(Cause("not-finite", text, "conditionals"))
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(base).all(axis=2))[0])
+        equation = "log(sigmoid(a)) = -logaddexp(0, -a)"
+        report.causes.append(Cause("not-finite", text, "conditionals", where, equation))
     if columns and report.found_order is None:
         report.causes.append(columns)
     elif report.leaks:
@@ -471,7 +477,9 @@ def _why_leak(report: AutoregressiveReport) -> Cause:
     if all(leak.size < 1e-9 for leak in report.leaks):
         largest = max(leak.size for leak in report.leaks)
         text = f"no leak changes anything by more than {largest:.1e} of its size: probably rounding"
-        return Cause("rounding", f"{text}; pass tolerance=1e-9, if it is", "conditionals", index)
+        text += "; pass tolerance=1e-9, if it is"
+        equation = "p(x_i | x_<i): computed from x_<i alone, nothing added and taken away"
+        return Cause("rounding", text, "conditionals", index, equation)
     if report.found_order is not None:
         return Cause(
             "wrong-order", _which_order(report), "order", None,
@@ -484,9 +492,8 @@ def _why_leak(report: AutoregressiveReport) -> Cause:
         )
         return Cause("sees-itself", text, "conditionals", index, "j < i, strictly; not j <= i")
     if report.matrix.all():
-        return Cause(
-            "no-mask", "everything depends on everything: there is no mask", "conditionals", index
-        )
+        text = "everything depends on everything: there is no mask"
+        return Cause("no-mask", text, "conditionals", index, "W * M, with M_ij = (j before i)")
     pairs = [str((k.i, *k.j)) for k in report.leaks]
     text = f"looks ahead: x_j reaches the conditional of x_i for (i, j) = {some(pairs)}"
     return Cause(
@@ -519,7 +526,8 @@ def _why_cut(
     index = report.cuts[0]
     if not matrix.any():
         text = "nothing depends on anything: the inputs are ignored (all masks zero?)"
-        return Cause("ignores-inputs", text, "conditionals", index)
+        equation = "every x_j with j before i reaches p(x_i | x_<i)"
+        return Cause("ignores-inputs", text, "conditionals", index, equation)
     along = order[1:], order[:-1]
     if not matrix[along].any() and matrix.any() and len(report.cuts) == len(order) - 1:
         text = "no conditional sees the variable just before its own: a state or mask one step late"

@@ -9,7 +9,7 @@ explains every entry is named.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,6 +115,23 @@ def _magnitude(other: Array, g: Array) -> float:
 
 Found = tuple[str, str, str]  # kind, text, equation
 
+#: The equation of the kinds that have none of their own, where the caller gave none either.
+GENERAL = {
+    "factor-2": "d(a^2) = 2 a da; each term of the loss counts once",
+    "factor": "a constant of the loss stands once in its gradient: loss = s L, dW = s dL/dW",
+    "one-row": "dW_ij = sum_n d_ni x_nj: the same for every row i and column j",
+    "first": "the sum begins with the first variable of the order",
+    "last": "the sum ends with the last variable of the order",
+    "counted-twice": "the sum runs over all variables, each of them once",
+    "unknown": "dW_ij = (loss(W_ij + h) - loss(W_ij - h)) / 2h",
+}
+
+
+def quoted(kind: str, equation: str, names: Iterable[str], given: Mapping[str, str]) -> str:
+    """What to compare the code with: a cause's own equation and the caller's, of these arrays."""
+    lines = [equation] * bool(equation) + [given[name] for name in names if name in given]
+    return "; ".join(lines) or GENERAL[kind]
+
 
 def explain(
     name: str,
@@ -156,7 +173,7 @@ def explain(
     if is_float32(analytic) and not wrong_form:
         return float32_cause(f"the gradient of {name} is", name)
     if wrong_form:
-        return wrong_form[0]
+        return replace(wrong_form[0], equation=equation or wrong_form[0].equation)
     allowed = tolerance * max(float(np.linalg.norm(A)), float(np.linalg.norm(g)))
     index = list(np.ndindex(A.shape))
     e = Evidence(name, A, index, g.ravel(), np.abs(A - g).ravel() > allowed, allowed)
@@ -189,9 +206,8 @@ def diagnose(
     causes = []
     for (kind, text, equation), arrays in found.items():
         names = ", ".join(e.name for e in arrays)
-        equations = [hints.equations[e.name] for e in arrays if e.name in hints.equations]
-        both = "; ".join([equation] * bool(equation) + equations)
-        causes.append(Cause(kind, f"{names}: {text}", arrays[0].name, arrays[0].worst, both))
+        line = quoted(kind, equation, (e.name for e in arrays), hints.equations)
+        causes.append(Cause(kind, f"{names}: {text}", arrays[0].name, arrays[0].worst, line))
     return causes
 
 

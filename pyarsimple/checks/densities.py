@@ -67,7 +67,8 @@ def check_normalized(
     Parameters
     ----------
     model : model, optional
-        Anything with ``n_dims`` and one of ``log_prob``, ``log_conditionals``.
+        Anything with ``n_dims`` and one of ``log_prob``, ``log_conditionals`` or, where all
+        variables are bits, ``conditionals``.
     D, order, values
         As in `check_autoregressive`; of a model its own (``values`` is "bits" unless it says).
     log_prob : callable, optional
@@ -183,7 +184,8 @@ def _each_conditional(
         bad = np.flatnonzero((error > 1).any(axis=0)).tolist()
         text = f"the conditionals of {len(bad)} of {s.D} variables do not sum to one: "
         text += f"that of variable {worst} sums to {sums[row, worst]:.6g}"
-        report.causes.append(Cause("conditional", text, "log_conditionals", (row, worst)))
+        equation = "sum over v of p(x_i = v | x_<i) = 1"
+        report.causes.append(Cause("conditional", text, "log_conditionals", (row, worst), equation))
 
 
 def _density_of(s: Subject, contexts: Array, i: int) -> Callable[[float], Array]:
@@ -363,7 +365,9 @@ def _parallel_is_sequential(
     text = (
         "the sequential view says something else than the parallel one: a state one step late, or "
     )
-    cause = Cause("sequential", text + "the order where its inverse is meant?", "state.outputs()")
+    text += "the order where its inverse is meant?"
+    equation = "in step k: outputs() is of x_i, i = order[k]; then advance(x_i)"
+    cause = Cause("sequential", text, "state.outputs()", None, equation)
     _compare(report, name, stepped, parallel, tolerance, cause)
 
 
@@ -388,9 +392,14 @@ def _loss_is_mean(
     _compare(report, name, np.array(loss), np.array(wanted), tolerance, cause)
 
 
+def _either(s: Subject) -> str:
+    """Which of the two is missing."""
+    return "log_prob" if s.log_prob is None else "log_conditionals"
+
+
 def _adds_up(s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float) -> None:
     if s.log_prob is None or s.log_conditionals is None:
-        report.items.append(skipped(name, "no log_conditionals"))
+        report.items.append(skipped(name, f"no {_either(s)}"))
         return
     total = call(s.log_conditionals, x, x.shape, "log_conditionals").sum(axis=1)
     log_p = call(s.log_prob, x, (len(x),), "log_prob")
@@ -404,7 +413,7 @@ def _quotients(
 ) -> None:
     """Conditionals that multiply to p(x) may still be those of another order, or of no one."""
     if s.log_prob is None or s.log_conditionals is None:
-        report.items.append(skipped(name, "no log_conditionals"))
+        report.items.append(skipped(name, f"no {_either(s)}"))
         return
     if (s.configurations or np.inf) > MOST_SUMMED:
         report.items.append(skipped(name, "too many rows to sum"))
@@ -427,9 +436,11 @@ def _quotients(
 def _bits_agree(
     s: Subject, x: Array, report: ConsistencyReport, name: str, tolerance: float
 ) -> None:
-    bits = bool((s.points.counts == 2).all())
-    if s.conditionals is None or s.log_conditionals is None or not bits:
+    if s.conditionals is None or not (s.points.counts == 2).all():
         report.items.append(skipped(name, "no conditionals of bits"))
+        return
+    if s.log_conditionals is None or s.derived:
+        report.items.append(skipped(name, "no log_conditionals"))
         return
     p = call(s.conditionals, x, x.shape, "conditionals")
     log_p = call(s.log_conditionals, x, x.shape, "log_conditionals")
@@ -450,7 +461,8 @@ def _rows_alone(
     together = np.asarray(function(x.copy()), dtype=np.float64)
     alone = np.concatenate([np.asarray(function(x[n : n + 1].copy())) for n in range(len(x))])
     text = "a row is scored differently when it is alone: batch normalisation, or a wrong axis?"
-    _compare(report, name, together, alone, tolerance, Cause("rows", text, "log_prob"))
+    cause = Cause("rows", text, "log_prob", None, "log_prob(x)[n] = log_prob(x[n : n + 1])[0]")
+    _compare(report, name, together, alone, tolerance, cause)
 
 
 def _same_again(
@@ -463,12 +475,13 @@ def _same_again(
     given = x.copy()
     first = np.array(function(given), dtype=np.float64)
     if not np.array_equal(given, x):
-        report.causes.append(Cause("x-modified", "scoring changed the x that it was given", "x"))
+        text = "scoring changed the x that it was given"
+        report.causes.append(Cause("x-modified", text, "x", None, "x = x - m, not x -= m"))
         report.items.append(Item("x left alone", None, None, None, WRONG))
     text = (
         "the same rows are scored differently by a second call: dropout, or a state that is kept?"
     )
-    cause = Cause("random", text, "log_prob")
+    cause = Cause("random", text, "log_prob", None, "log_prob(x) = log_prob(x), in every call")
     _compare(report, name, np.asarray(function(x.copy())), first, tolerance, cause)
 
 

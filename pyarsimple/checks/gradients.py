@@ -8,7 +8,7 @@ of a large one its corners, its borders, where most mistakes live, and a sample 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pyarsimple.checks import blindness, causes, misbehaviour
 from pyarsimple.checks.causes import Evidence, Suspect
 from pyarsimple.checks.differences import best_slope, central, has_kink, measure_noise
-from pyarsimple.checks.report import KINK, OK, WRONG, Report, number
+from pyarsimple.checks.report import KINK, OK, WRONG, Cause, Report, number
 from pyarsimple.reports import fit_name, table
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class GradientReport(Report):
         return table([(title, "") for title in titles], rows) if rows else ""
 
     def plot(self) -> Figure:
-        """Analytic against numeric for every entry tested; on the diagonal they agree."""
+        """One line of points for each array: the error of every entry tested; dotted: tolerance."""
         from pyarsimple.checks import pictures
 
         return pictures.gradients(self)
@@ -579,7 +579,8 @@ def _check(checker: _Checker, hints: causes.Hints) -> GradientReport:
     grads = {
         k: np.array(g, dtype=np.float64 if np.isrealobj(g) else None) for k, g in answered.items()
     }
-    report.causes += misbehaviour.of_function(loss, value, answered, grads, given)
+    found = misbehaviour.of_function(loss, value, answered, grads, given)
+    report.causes += [_in_words_of(hints.equations, cause) for cause in found]
     report.warnings += misbehaviour.extra(loss.params, grads)
     report.warnings += blindness.of_inputs(loss.params, hints)
     if not np.isfinite(value):
@@ -602,6 +603,13 @@ def _check(checker: _Checker, hints: causes.Hints) -> GradientReport:
         report.arrays, report.evidence, hints, checker.tolerance
     )
     return report
+
+
+def _in_words_of(equations: Mapping[str, str], cause: Cause) -> Cause:
+    """The caller's equation in place of ours, where a gradient is missing or of the wrong form."""
+    if cause.kind in misbehaviour.DECISIVE or cause.array not in equations:
+        return cause
+    return replace(cause, equation=equations[cause.array])
 
 
 def _excuse_kinks(checker: _Checker, report: GradientReport) -> None:

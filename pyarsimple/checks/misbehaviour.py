@@ -23,6 +23,8 @@ DECISIVE = frozenset(
     }
 )  # fmt: skip
 
+IN_FLOAT64 = "x.astype(float64), never .astype(float32)"
+
 
 def of_function(
     loss: _Loss, value: Any, answered: Mapping[str, Any], grads: dict[str, Array],
@@ -41,7 +43,12 @@ def of_function(
             )
         )  # fmt: skip
     if not np.isfinite(value):
-        found.append(Cause("not-finite", f"the loss is {value}: log of 0, or an overflow?"))
+        found.append(
+                Cause(
+                    "not-finite", f"the loss is {value}: log of 0, or an overflow?", "loss",
+                    equation="log(sigmoid(a)) = -logaddexp(0, -a)",
+                )
+            )  # fmt: skip
         return found
     single = [name for name in usable(loss.params, grads) if is_float32(answered[name])]
     if is_float32(value):
@@ -69,7 +76,7 @@ def _single_inside(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cau
         "loss and gradients are float32 numbers, bit for bit: the code computes in float32 inside, "
         "which leaves seven digits; compute in float64"
     )
-    return [Cause("float32-inside", text, equation="x.astype(float64), never .astype(float32)")]
+    return [Cause("float32-inside", text, "loss", equation=IN_FLOAT64)]
 
 
 def _is_single(value: Any, grads: Mapping[str, Any]) -> bool:
@@ -88,13 +95,14 @@ def is_float32(value: Any) -> bool:
     return np.asarray(value).dtype in (np.float32, np.float16)
 
 
-def float32_cause(what: str, array: str = "") -> Cause:
+def float32_cause(what: str, array: str = "loss") -> Cause:
     """What is said of such an answer: ``what`` is "the loss is", say."""
     return Cause(
         "float32",
         f"{what} float32, though the parameters are float64: something inside converts, and "
         "leaves seven digits; use float64 throughout for the check",
         array,
+        equation=IN_FLOAT64,
     )
 
 
@@ -111,6 +119,7 @@ def misshapen(name: str, p: Array, grads: dict[str, Array]) -> list[Cause]:
                 "forgotten",
                 f"there is no gradient for {name}: the {kind} was forgotten{hint}",
                 name,
+                equation=_of_its_shape(name, p),
             )
         ]
     shape = grads[name].shape
@@ -118,13 +127,22 @@ def misshapen(name: str, p: Array, grads: dict[str, Array]) -> list[Cause]:
         turned = shape == p.shape[::-1]
         text = f"the gradient of {name} has shape {shape}, {name} itself {p.shape}"
         text += ": transposed" if turned else "; a sum over the rows forgotten, or one too many?"
-        equation = "d(a @ W) / dW gives a.T @ d, of the shape of W" if turned else ""
-        return [Cause("transposed" if turned else "shape", text, name, None, equation)]
+        kind = "transposed" if turned else "shape"
+        return [Cause(kind, text, name, None, _of_its_shape(name, p))]
     if not np.isfinite(grads[name]).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(grads[name]))[0])
         text = f"the gradient of {name} is {grads[name][index]} at {show_entry(name, index)}"
-        return [Cause("not-finite", f"{text}: 0/0, log of 0 or an overflow?", name, index)]
+        text += ": 0/0, log of 0 or an overflow?"
+        equation = "d log(p) / da = 1 - p for p = sigmoid(a): nothing to divide by"
+        return [Cause("not-finite", text, name, index, equation)]
     return []
+
+
+def _of_its_shape(name: str, p: Array) -> str:
+    """The usual gradient of a bias, or of a weight of a layer."""
+    if p.ndim <= 1:
+        return f"d{name} = d_a.sum(axis=0)"
+    return f"d{name} = x.T @ d_a for a = x @ {name}: of the shape of {name}"
 
 
 def extra(params: Mapping[str, Array], grads: Mapping[str, Array]) -> list[str]:
@@ -155,6 +173,8 @@ def _unsteady(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
                 "random-loss",
                 f"two calls with the same parameters gave the losses {value:.12g} and {again:.12g}"
                 ": fix what is random (dropout, an order, a batch) for the check; keep no state",
+                "loss",
+                equation="loss(params) = loss(params), in every bit",
             )
         ]
     for name in usable(loss.params, grads):
@@ -174,7 +194,8 @@ def _unsteady(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
             ", and the third call shows no growth by a constant step: something in the "
             "backward pass is random (dropout, noise), or keeps a state; fix it for the check"
         )
-        return [Cause("random-gradient", text, name)]
+        equation = f"d{name}(params) = d{name}(params), in every call"
+        return [Cause("random-gradient", text, name, equation=equation)]
     return []
 
 
@@ -187,4 +208,5 @@ def _ignored(loss: _Loss, value: Any, grads: dict[str, Array]) -> list[Cause]:
     text = (
         "the loss does not change with the parameters: does the function read the ones it is given?"
     )
-    return [Cause("params-ignored", text)]
+    equation = "loss(params) is computed from params, not from self.params"
+    return [Cause("params-ignored", text, "loss", equation=equation)]

@@ -21,7 +21,7 @@ GOOD, BAD, DOUBTFUL = COLOURS[0], COLOURS[1], COLOURS[4]
 
 
 def gradients(report: GradientReport) -> Figure:
-    """One panel an array: the difference of every entry, relative to the array's gradient norm."""
+    """One line of points an array: the error of each entry tested, relative to the array's norm."""
     n = max(1, len(report.evidence))
     figure = new_figure(7.2, 0.6 + 0.55 * n)
     ax = figure.subplots()

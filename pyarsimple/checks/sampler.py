@@ -163,7 +163,8 @@ def check_sampler(
     Parameters
     ----------
     model : model, optional
-        Anything with ``n_dims``, ``sample(n, rng=...)`` and ``log_prob`` or ``log_conditionals``.
+        Anything with ``n_dims``, ``sample(n, rng=...)`` and one of ``log_prob``,
+        ``log_conditionals`` or, where all variables are bits, ``conditionals``.
     D, order, values
         As in `check_autoregressive`.
     sample : callable, optional
@@ -171,7 +172,8 @@ def check_sampler(
     log_prob, log_conditionals : callable, optional
         As in `check_normalized`; the second is needed where there are many configurations.
     n : int
-        How many samples.
+        How many samples. Of these at most 2000 are used where a variable is real, for each rank is
+        an integral; the report's ``n`` says how many were.
     alpha : float
         How often a sampler that is right may be rejected.
     max_configurations : int
@@ -208,7 +210,7 @@ def check_sampler(
     if report.fits:
         worst = max(report.fits.values(), key=lambda f: f.dof)
         level = alpha / len(report.fits)
-        report.distance = float(np.sqrt(detectable(worst.dof, level, 0.99) / n))
+        report.distance = float(np.sqrt(detectable(worst.dof, level, 0.99) / report.n))
     return report
 
 
@@ -222,7 +224,8 @@ def _draw(s: Subject, report: SamplerReport, n: int, rng: np.random.Generator) -
     report.items.append(Item("values are possible ones", None, None, None, OK if form else WRONG))
     if not form:
         text = f"samples between {x.min():g} and {x.max():g} are not all possible values"
-        report.causes.append(Cause("values", text, "sample"))
+        equation = "x_i is one of 0, ..., K - 1; a bit 0 or 1"
+        report.causes.append(Cause("values", text, "sample", None, equation))
         return None
     again = np.asarray(s.sample(n, rng))
     fresh = n * s.D < 32 or not np.array_equal(x, again) or not len(np.unique(x[:, 0])) > 1

@@ -38,6 +38,8 @@ class Subject:
     start: Function | None = None
     conditionals: Function | None = None
     params: dict[str, Array] | None = None
+    #: Whether log_conditionals was made of conditionals.
+    derived: bool = False
 
     @property
     def configurations(self) -> int | None:
@@ -57,7 +59,10 @@ class Subject:
 
 
 def as_subject(model: Any, D: int | None, order: Any, values: Any, **functions: Any) -> Subject:
-    """Read the functions from a model, where they are not given by themselves."""
+    """Read the functions from a model, where they are not given by themselves.
+
+    The log_conditionals of bits are made of their conditionals, where only these are there.
+    """
     D = getattr(model, "n_dims", None) if D is None else D
     if D is None:
         raise TypeError("D is missing: the number of variables")
@@ -65,11 +70,30 @@ def as_subject(model: Any, D: int | None, order: Any, values: Any, **functions: 
     order = getattr(model, "order", None) if order is None else order
     values = values_of(model) if values is None else values
     subject = Subject(D, orders.check_order(order, D), as_points(values, D))
-    names = {field.name for field in fields(Subject)} - {"D", "order", "points"}
+    names = {field.name for field in fields(Subject)} - {"D", "order", "points", "derived"}
     for name in names:
         found = functions.get(name)
         setattr(subject, name, _from_model(model, name) if found is None else found)
+    bits = bool((subject.points.counts == 2).all())
+    if subject.log_conditionals is None and subject.conditionals is not None and bits:
+        subject.log_conditionals, subject.derived = _of_bits(subject.conditionals), True
     return subject
+
+
+def _of_bits(conditionals: Function) -> Function:
+    """log p(x_i | x_<i) of bits, from p(x_i = 1 | x_<i)."""
+
+    def log_conditionals(x: Array) -> Array:
+        p = call(conditionals, x, x.shape, "conditionals")
+        if not ((p >= 0) & (p <= 1) | np.isnan(p)).all():
+            raise ValueError(
+                "conditionals(x) must be probabilities p(x_i = 1 | x_<i), between 0 and 1, got "
+                f"numbers from {p.min():.6g} to {p.max():.6g}: logits? give them as forward(x)"
+            )
+        with np.errstate(divide="ignore"):  # log 0 = -inf: what is impossible
+            return np.asarray(np.log(np.where(x == 1, p, 1 - p)))
+
+    return log_conditionals
 
 
 def _from_model(model: Any, name: str) -> Any:

@@ -117,8 +117,12 @@ def check_model(
     if s.log_conditionals is not None:
         too_many = []
     report = ModelReport(title or type(model).__name__)
+    derived = {"log_conditionals"} if s.derived else set()
     for name, check in checks.items():
-        missing = [group for group in NEEDS[name] if not any(hasattr(model, m) for m in group)]
+        missing = [
+            group for group in NEEDS[name]
+            if not derived & set(group) and not any(hasattr(model, m) for m in group)
+        ]  # fmt: skip
         if missing:
             report.skipped[name] = f"there is no {' or '.join(missing[0])}"
         elif name in too_many:
