@@ -104,6 +104,50 @@ def test_inverse_of_the_order_is_a_wrong_order_not_a_leak():
     np.testing.assert_array_equal(report.found_order, ORDER)
 
 
+MEANT = {
+    "it is the inverse of the order": orders.inverse(ORDER),
+    "it is the reverse of the order": ORDER[::-1],
+    "it is the natural order": np.arange(D),
+    "but it is not the order asked for": np.array([3, 1, 0, 4, 5, 2]),
+}
+
+
+@pytest.mark.parametrize("words", MEANT)
+@pytest.mark.parametrize("leak", [(3, 3), (1, 1)])
+def test_a_wrong_order_and_a_leak_are_both_named(words, leak):
+    graph = orders.precedes(MEANT[words])
+    graph[leak] = True
+    report = checks.check_autoregressive(linear(graph), D, ORDER)
+    assert report.kinds == ["wrong-order", "sees-itself"], report
+    np.testing.assert_array_equal(report.found_order, MEANT[words])
+    text = report.causes[0].text
+    assert f"{len(report.leaks)} leaks, and only 1 in the order [" in text
+    assert text.endswith(words)
+    assert report.causes[1].index == leak
+    assert "1 of 6 conditionals see their own variable" in report.causes[1].text
+
+
+def test_a_known_order_and_a_leak_of_a_later_variable():
+    graph = orders.precedes(orders.inverse(ORDER))
+    i, j = orders.inverse(ORDER)[[0, -1]]
+    graph[i, j] = True
+    report = checks.check_autoregressive(linear(graph), D, ORDER)
+    assert report.kinds == ["wrong-order", "leak"]
+    assert report.causes[1].index == (i, j)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_leaks_alone_are_not_called_a_wrong_order(seed, n):
+    graph = orders.precedes(ORDER)
+    where = np.argwhere(~graph)
+    for i, j in np.random.default_rng(seed).permutation(where)[:n]:
+        graph[i, j] = True
+    report = checks.check_autoregressive(linear(graph), D, ORDER)
+    assert len(report.leaks) == n
+    assert "wrong-order" not in report.kinds, report
+
+
 def test_a_leak_that_shows_only_when_several_variables_have_a_value():
     def function(x):  # conditional 1 looks at variables 3, 4 and 5, but only if all are 3
         out = np.cumsum(x, axis=1) - x

@@ -7,7 +7,7 @@ compared is a set, the whole matrix of who depends on whom, with the set that th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -90,7 +90,8 @@ class AutoregressiveReport(Report):
     cuts : list of (int, int)
         Pairs (i, j) that should be, and at no point had an effect.
     found_order : ndarray of int, optional
-        An order in which there is no leak, where there is one in the order asked for.
+        An order in which there is no leak, or far fewer, where there are some in the order asked
+        for.
     n_points : int
         At how many base points each pair was tried.
     """
@@ -272,9 +273,9 @@ def check_autoregressive(
         np.fill_diagonal(matrix, False)
         wanted = wanted & ~np.eye(D, dtype=bool)
     cuts = [(int(i), int(j)) for i, j in np.argwhere(wanted & ~matrix)]
+    found = _better_order(matrix, leaks, given, near=columns is None)
     report = AutoregressiveReport(
-        matrix, wanted, given, leaks, cuts, _order_without_leak(matrix, leaks, allowed), len(x),
-        allow_cuts,
+        matrix, wanted, given, leaks, cuts, found, len(x), allow_cuts
     )  # fmt: skip
     _explain(report, base, columns)
     if constant:
@@ -433,12 +434,40 @@ def _pair_differs(watch: _Watcher, i: int, x: Array, y: Array) -> tuple[bool, Ar
     return bool(watch.differ(one, two)[0, i]), one[0, i], two[0, i]
 
 
-def _order_without_leak(
-    matrix: BoolArray, leaks: list[Leak], allowed: BoolArray
+def _ahead(matrix: BoolArray, order: Array) -> BoolArray:
+    """The dependences that look ahead in an order."""
+    return matrix & ~orders.precedes(order)
+
+
+def _better_order(
+    matrix: BoolArray, leaks: list[Leak], order: Array, near: bool
 ) -> npt.NDArray[np.intp] | None:
-    """An order in which every dependence looks back, if there is one (a topological sort)."""
+    """An order in which every dependence looks back; or if ``near`` will do, most more of them."""
     if not leaks or any(len(leak.j) > 1 for leak in leaks):
         return None
+    found = _sorted(matrix)
+    if found is not None or not near:
+        return found
+    others = [*_known_orders(order).values(), _sorted(matrix & ~np.eye(len(order), dtype=bool))]
+    counts = [(int(_ahead(matrix, o).sum()), k) for k, o in enumerate(others) if o is not None]
+    fewest, best = min(counts)
+    now = int(_ahead(matrix, order).sum())
+    return others[best] if now - fewest >= 2 and 2 * fewest <= now else None
+
+
+def _known_orders(order: Array) -> dict[str, npt.NDArray[np.intp]]:
+    """Orders that are often taken for the one that is meant."""
+    natural = np.arange(len(order))
+    return {
+        "the inverse of the order": orders.inverse(order),
+        "the reverse of the order": order[::-1],
+        "the natural order": natural,
+        "the reverse of the natural order": natural[::-1],
+    }
+
+
+def _sorted(matrix: BoolArray) -> npt.NDArray[np.intp] | None:
+    """An order in which every dependence looks back, if there is one (a topological sort)."""
     left, found = list(range(len(matrix))), []
     while left:
         free = [i for i in left if not matrix[i, left].any()]
@@ -462,7 +491,7 @@ def _explain(report: AutoregressiveReport, base: Array, columns: Cause | None) -
     if columns and report.found_order is None:
         report.causes.append(columns)
     elif report.leaks:
-        report.causes.append(_why_leak(report))
+        report.causes += _why_leak(report)
     blind = all(i in bad for i, _ in report.cuts)
     explained = blind or bool(columns) or report.found_order is not None
     if report.cuts and not report.cuts_allowed and not explained:
@@ -471,52 +500,57 @@ def _explain(report: AutoregressiveReport, base: Array, columns: Cause | None) -
         report.warnings.append("with one variable there is nothing to depend on")
 
 
-def _why_leak(report: AutoregressiveReport) -> Cause:
-    leak, D = report.leaks[0], len(report.order)
-    index = (leak.i, leak.j[0])
+def _why_leak(report: AutoregressiveReport) -> list[Cause]:
+    """What the leaks look like: a wrong order and what is wrong beside it, or something else."""
     if all(leak.size < 1e-9 for leak in report.leaks):
         largest = max(leak.size for leak in report.leaks)
         text = f"no leak changes anything by more than {largest:.1e} of its size: probably rounding"
         text += "; pass tolerance=1e-9, if it is"
         equation = "p(x_i | x_<i): computed from x_<i alone, nothing added and taken away"
-        return Cause("rounding", text, "conditionals", index, equation)
-    if report.found_order is not None:
-        return Cause(
-            "wrong-order", _which_order(report), "order", None,
-            "order[k] is the variable in position k; inverse(order)[i] the position of variable i",
-        )  # fmt: skip
-    own = [leak for leak in report.leaks if leak.j == (leak.i,)]
-    if len(own) == len(report.leaks):
+        leak = report.leaks[0]
+        return [Cause("rounding", text, "conditionals", (leak.i, leak.j[0]), equation)]
+    pairs = [(leak.i, *leak.j) for leak in report.leaks]
+    if report.found_order is None:
+        return [_of_pairs(pairs, report.matrix)]
+    left = [(int(i), int(j)) for i, j in np.argwhere(_ahead(report.matrix, report.found_order))]
+    cause = Cause(
+        "wrong-order", _which_order(report, len(left)), "order", None,
+        "order[k] is the variable in position k; inverse(order)[i] the position of variable i",
+    )  # fmt: skip
+    return [cause, _of_pairs(left, report.matrix)] if left else [cause]
+
+
+def _of_pairs(pairs: Sequence[tuple[int, ...]], matrix: BoolArray) -> Cause:
+    """What (i, j) that must not be look like: x_j reaches the conditional of x_i."""
+    index, D = pairs[0][:2], len(matrix)
+    own = [pair for pair in pairs if pair == (pair[0], pair[0])]
+    if len(own) == len(pairs):
         text = (
             f"{len(own)} of {D} conditionals see their own variable, none a later one: off by one"
         )
         return Cause("sees-itself", text, "conditionals", index, "j < i, strictly; not j <= i")
-    if report.matrix.all():
+    if matrix.all():
         text = "everything depends on everything: there is no mask"
         return Cause("no-mask", text, "conditionals", index, "W * M, with M_ij = (j before i)")
-    pairs = [str((k.i, *k.j)) for k in report.leaks]
     text = f"looks ahead: x_j reaches the conditional of x_i for (i, j) = {some(pairs)}"
     return Cause(
         "leak", text, "conditionals", index, "p(x_i | x_<i): nothing of x_i, nothing later"
     )
 
 
-def _which_order(report: AutoregressiveReport) -> str:
+def _which_order(report: AutoregressiveReport, n_left: int) -> str:
     """The order that was found, and what it is of the order asked for."""
     found, order = report.found_order, report.order
     assert found is not None
-    known = {
-        "the inverse of the order": orders.inverse(order),
-        "the reverse of the order": order[::-1],
-        "the natural order": np.arange(len(order)),
-        "the reverse of the natural order": np.arange(len(order))[::-1],
-    }
     fits = [
-        name for name, o in known.items()
-        if not (report.matrix & ~orders.precedes(o)).any()
+        name for name, o in _known_orders(order).items()
+        if _ahead(report.matrix, o).sum() == n_left
     ]  # fmt: skip
     shown = some(found.tolist(), 12)
-    text = f"no leak in the order [{shown}], but it is not the order asked for"
+    text = f"no leak in the order [{shown}]"
+    if n_left:
+        text = f"{len(report.leaks)} leaks, and only {n_left} in the order [{shown}]"
+    text += ", but it is not the order asked for"
     return f"wrong order: {text}" + (f"; it is {fits[0]}" if fits else "")
 
 
