@@ -1263,3 +1263,101 @@ def test_one_output_alone_shows_derivatives_that_sums_hide(hidden, bug, kind, te
     assert report.causes[0].kind == kind, report
     assert text in report.causes[0].text
     assert max(map(len, str(report).splitlines())) <= 80
+
+
+class Tied:
+    """An autoencoder: one weight for both layers."""
+
+    def __init__(self, x, bug=""):
+        self.x, self.bug = x, bug
+
+    def forward(self, p):
+        h = np.tanh(self.x @ p["W"] + p["c"])
+        return h @ p["W"].T + p["b"], (h, p)
+
+    def backward(self, d, cache):
+        h, p = cache
+        d_a = d @ p["W"] * (1 - h if self.bug == "slope" else 1 - h * h)
+        below, above = self.x.T @ d_a, d.T @ h
+        W = {
+            "below": below, "above": above, "minus": below - above,
+            "turned": below + above[::-1], "half": below + above / 2,
+        }.get(self.bug, below + above)  # fmt: skip
+        return {"W": W, "c": d_a.sum(axis=0), "b": d.sum(axis=0)}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bug", ["", "below", "above", "minus", "turned", "half", "slope"])
+def test_a_weight_that_two_layers_share(bug, seed):
+    code, p = Tied(bits(seed=seed), bug), point({"W": (D, H), "c": (H,), "b": (D,)}, seed)
+    report = checks.check_backward(code.forward, code.backward, p)
+    assert bool(report) is (not bug)
+    assert ("last-step" in report.kinds) is (bug in ("below", "above")), report
+    if bug in ("below", "above"):
+        assert report.kinds == ["last-step"]
+        assert "of all uses of this weight only one counts" in report.causes[0].text
+
+
+class ManyToOne:
+    """A recurrent network that says one thing at its end."""
+
+    def __init__(self, x, bug, n_hidden):
+        self.x, self.bug, self.n_hidden = x, bug, n_hidden
+
+    def forward(self, p):
+        h, steps = np.zeros((len(self.x), self.n_hidden)), []
+        for x_t in self.x.T:
+            before, h = h, np.tanh(np.outer(x_t, p["w"]) + h @ p["R"])
+            steps.append((before, h))
+        return h @ p["v"], (steps, p)
+
+    def backward(self, d, cache):
+        steps, p = cache
+        g = {"w": 0, "R": 0, "v": steps[-1][1].T @ d}
+        d_h, sums = np.outer(d, p["v"]), [0, 0]
+        for t, (before, h) in reversed(list(enumerate(steps))):
+            d_a = d_h * (1 if self.bug == "slope" else 1 - h * h)
+            sums = [sums[0] + before, sums[1] + d_a]
+            kept = {"first": t == 1, "last": t == D - 1}.get(self.bug, True)
+            g["w"] = g["w"] + kept * (self.x[:, t] @ d_a)
+            g["R"] = g["R"] + kept * (before.T @ d_a)
+            d_h = d_a @ (p["R"] if self.bug == "turned" else p["R"].T)
+        if self.bug == "product of sums":
+            g["R"] = sums[0].T @ sums[1]
+        return g
+
+
+@pytest.mark.parametrize("n_hidden", [4, 8])  # fewer than there are steps, and more
+@pytest.mark.parametrize("bug", ["", "first", "last", "turned", "slope", "product of sums"])
+def test_a_weight_that_all_steps_to_one_output_share(bug, n_hidden):
+    code = ManyToOne(bits(), bug, n_hidden)
+    p = point({"w": (n_hidden,), "R": (n_hidden, n_hidden), "v": (n_hidden,)})
+    report = checks.check_backward(code.forward, code.backward, p)
+    assert bool(report) is (not bug)
+    if bug in ("first", "last"):
+        assert report.kinds == ["last-step"] * 2
+        causes = {cause.array: cause.text for cause in report.causes}
+        assert "of all uses of this weight only one counts" in causes["R"]
+        assert "for the same reason as R" in causes["w"]
+    elif (bug, n_hidden) == ("product of sums", 4):  # more steps than a rank can tell apart
+        assert "or the product of sums stands where" in report.causes[0].text
+    else:
+        assert "last-step" not in report.kinds
+
+
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bug", ["", "own", "no-x", "late", "onwards", "states-onwards"])
+def test_a_row_taken_after_its_own_variable(bug, seed, told):
+    x, p, order = bits(seed=seed), point(NADE_SHAPES, seed), np.array(ORDER)
+
+    def backward(d, q):
+        args = (d, x, q["W"], q["c"], q["V"], order, "sigmoid")
+        return dict(zip(NAMES, mistakes.nade_backward(*args, mistake=bug), strict=True))
+
+    hints = {"x": x, "order": order} if told else {}
+    report = checks.check_backward(lambda q: (Nade(x).forward(q)[0], q), backward, p, **hints)
+    assert bool(report) is (not bug)
+    assert (report.kinds == ["shifted"]) is (bug == "own"), report
+    if bug == "own":
+        assert "what variable i gets through output i" in report.causes[0].text

@@ -40,7 +40,8 @@ def check_backward(
 
     The loss is ``sum(upstream * outputs)`` with random upstream gradients: a layer becomes a scalar
     function, in which each output counts with a weight of its own. The backward pass must also be
-    linear in the upstream gradient, which is tested directly.
+    linear in the upstream gradient, which is tested directly. Of a weight that is used several
+    times it can tell that one use alone counts, if it is a matrix, or there are several outputs.
 
     Parameters
     ----------
@@ -96,11 +97,15 @@ def check_backward(
         report.causes = found
     elif found:
         report.causes = found + [cause for cause in report.causes if cause.kind != "unknown"]
-    elif u.ndim > 1 and u.shape[1] > 1 and not blocked:
+    elif u.size and not blocked:
         code = _ByOutput(forward, backward, params, u, terms, hints.get("order"))
         certain = [s.text for s in options.get("suspects", ())]
         report.causes = code.better(report, certain, options.get("equations") or {})
     return report
+
+
+#: Kinds that the outputs one at a time may tell more of.
+VAGUE = ("unknown", "product-of-sums", *GUESSED)
 
 
 class _ByOutput:
@@ -116,8 +121,9 @@ class _ByOutput:
     ) -> None:  # fmt: skip
         self.params, self.u, self.terms = params, u, terms
         self.forward, self.backward = forward, backward
-        known = order is not None and len(order) == u.shape[1]  # one output a variable
-        self.columns = [int(i) for i in (order if known else range(u.shape[1]))]
+        n = u.shape[1] if u.ndim > 1 else 1
+        known = order is not None and len(order) == n  # one output a variable
+        self.columns = [int(i) for i in (order if known else range(n))]
 
     def better(
         self, report: GradientReport, certain: Iterable[str], equations: Mapping[str, str]
@@ -126,8 +132,8 @@ class _ByOutput:
         causes: list[Cause] = []
         seen: dict[Found, Cause] = {}  # arrays that are wrong in the same way, taken together
         for cause in report.causes:
-            vague = cause.kind in ("unknown", *GUESSED) and not cause.text.endswith(tuple(certain))
-            found = self._found(report.evidence[cause.array]) if vague else None
+            vague = cause.kind in VAGUE and not cause.text.endswith(tuple(certain))
+            found = self._found(report.evidence[cause.array], cause.kind) if vague else None
             if found is None:
                 causes.append(cause)
             elif found in seen:
@@ -141,10 +147,13 @@ class _ByOutput:
                     cause, kind=kind, text=f"{cause.array}: {text}", equation=line
                 )
                 causes.append(seen[found])
-        return causes
+        return _joined(causes, [cause for kind, cause in seen.items() if kind[0] == "last-step"])
 
-    def _found(self, e: Evidence) -> Found | None:
+    def _found(self, e: Evidence, kind: str) -> Found | None:
         """What the outputs tell of an array that is wrong."""
+        found = self._one_use(e)
+        if found or kind == "product-of-sums" or len(self.columns) == 1:
+            return found
         worst = np.argsort(-np.abs(e.a - e.g))[:40]
         index = [e.index[k] for k in worst]
         right = np.array([self._slopes(e.name, k, self.terms) for k in index])[:, self.columns]
@@ -155,9 +164,71 @@ class _ByOutput:
         bad = (np.abs(given - right) > near).any(axis=0)
         places = np.flatnonzero(bad)
         first = int(np.argmax(depends))
-        return self._said(bad, zero, depends, first, places) or self._slope(
-            e.name, index[:12], right
+        return (
+            self._own_output(e, index, right, given, near)
+            or self._said(bad, zero, depends, first, places)
+            or self._slope(e.name, index[:12], right)
         )
+
+    def _own_output(
+        self, e: Evidence, index: list[tuple[int, ...]], right: Array, given: Array, near: float
+    ) -> Found | None:
+        """Whether all that is wrong is what W[i] gets through output i, on which it has no effect.
+
+        A weight of x_i reaches the variables after i, so it must be taken before i is added.
+        """
+        wrong = np.abs(given - right) > near
+        for axis, size in enumerate(e.A.shape):
+            lines = np.array([k[axis] for k in index])
+            own = lines[:, np.newaxis] == self.columns  # (entries, columns)
+            several = len(set(lines[wrong.any(axis=1)].tolist())) > 1
+            if size != len(self.columns) or not several:
+                continue
+            if not (wrong & ~own).any() and not (np.abs(right) > near)[own].any():
+                text = (
+                    "shifted by one variable: all that is wrong is what variable i gets through "
+                    "output i, which its weight does not reach"
+                )
+                return "shifted", text, f"d{e.name}_i = x_i d_a before d_a takes up variable i"
+        return None
+
+    def _one_use(self, e: Evidence) -> Found | None:
+        """A weight that is used several times gets one product of vectors from each use.
+
+        Through one output of one row these are the only terms: if the right gradient has a rank
+        above 1, and the code's is one product that can be taken out of it, only one use counts.
+        """
+        if e.A.ndim != 2 or min(e.A.shape) < 2 or len(e.index) < e.A.size:
+            return None
+        N = len(self.u) if self.u.ndim else 1
+        size = self.u.size // N
+        rows = np.unique(np.linspace(0, N - 1, 4).astype(int))
+        outputs = (rows[:, np.newaxis] * size + np.arange(size)).ravel()
+        jacobian = np.array(
+            [
+                self._slopes(e.name, k, lambda p: _outputs(self.forward, p).ravel()[outputs])
+                for k in np.ndindex(e.A.shape)
+            ]
+        )
+        right = jacobian.T.reshape(-1, *e.A.shape)
+        second = np.linalg.svd(right, compute_uv=False)[:, 1]
+        clear = [k for k in np.argsort(-second)[:4] if second[k] > 1e-3 * np.abs(right[k]).max()]
+        given = [(self._alone(e.name, int(outputs[k])), right[k]) for k in clear]
+        found = [_one_term(A, G) for A, G in given if A.any()]  # what is kept may meet zeros
+        if not found or None in found:
+            return None
+        text = "through one output of one row it is one product of two vectors, where several are "
+        text += "summed: of all uses of this weight only one counts, = where += is meant"
+        if not all(found):
+            text += " (or the product of sums stands where the sum of products is meant)"
+        return "last-step", text, "dW += ..., not dW = ..., for each use of W"
+
+    def _alone(self, name: str, output: int) -> Array:
+        """The code's gradient through a single number of the outputs."""
+        u = np.zeros_like(self.u)
+        u.flat[output] = 1
+        _, cache = self.forward({k: p.copy() for k, p in self.params.items()})
+        return np.asarray(self.backward(u, cache)[name], np.float64)
 
     def _said(
         self, bad: Array, zero: Array, depends: Array, first: int, places: Array
@@ -203,13 +274,13 @@ class _ByOutput:
         """The code's gradients of one output over the right ones, where these are not small."""
         u = np.zeros_like(self.u)
         u[output] = 1
+        where = int(np.flatnonzero(u)[0])
 
         def of_output(moved: dict[str, Array]) -> Array:
             return np.asarray((u * _outputs(self.forward, moved)).sum())
 
         right = np.array([self._slopes(name, k, of_output) for k in index])
-        _, cache = self.forward({k: p.copy() for k, p in self.params.items()})
-        A = np.asarray(self.backward(u, cache)[name], np.float64)
+        A = self._alone(name, where)
         large = np.abs(right) > 0.05 * np.abs(right).max(initial=0.0)
         return np.asarray(np.array([A[k] for k in index])[large] / right[large])
 
@@ -232,6 +303,35 @@ class _ByOutput:
         _, cache = self.forward({k: p.copy() for k, p in self.params.items()})
         A = np.asarray(self.backward(u, cache)[name], np.float64)
         return [float(A[k]) for k in index]
+
+
+def _joined(causes: list[Cause], kept: list[Cause]) -> list[Cause]:
+    """Let what is unknown join a weight of which one step was kept: it is behind the same loop."""
+    if not kept:
+        return causes
+    text = f"probably wrong for the same reason as {kept[0].array}: mend that first"
+    return [
+        replace(c, kind="last-step", text=f"{c.array}: {text}", equation=kept[0].equation)
+        if c.kind == "unknown" else c
+        for c in causes
+    ]  # fmt: skip
+
+
+def _one_term(A: Array, G: Array) -> bool | None:
+    """Whether A is a product of two vectors that, taken out of G, makes its rank less by one.
+
+    False if G has the full rank, so that there may be more terms than can be told; None if no.
+    """
+    u, s, vt = np.linalg.svd(A)
+    if s[1] > 1e-9 * s[0]:
+        return None
+    U, sizes, Vt = np.linalg.svd(G, full_matrices=False)
+    r = int((sizes > 1e-6 * sizes[0]).sum())
+    left, right = U[:, :r].T @ u[:, 0], Vt[:r] @ vt[0]
+    inside = min(float(np.linalg.norm(left)), float(np.linalg.norm(right))) > 1 - 1e-4
+    if r > 1 and inside and abs(s[0] * float(left @ (right / sizes[:r])) - 1) < 1e-2:
+        return True
+    return False if r == len(sizes) > 2 else None
 
 
 #: What an array is through one output alone, by kind, and the equation to look at.
