@@ -136,9 +136,10 @@ struct nade_work {
     ptrdiff_t first_tile, tiles;
     real *partial;
     /* Backward: in which examples a feature is not 0 in this step or one before, (n_tiles, P), by
-     * step, and the sums of d_logits over the others; */
+     * step, the sums of d_logits over the others, and d_logits, (n_tiles, P, BACKWARD_TILE), by
+     * step too, for a CPU does not follow as many rows as there are examples; */
     uint32_t *begun;
-    real *d_start;
+    real *d_start, *d_logits;
     ptrdiff_t n_states; /* the most states that a tile may have; */
     char *slots;        /* and scratch for each thread, */
     size_t slot_bytes;  /* so many bytes */
@@ -552,7 +553,7 @@ struct nade_walk {
     struct nade_front front;
     const struct nade *q;
     const struct nade_marks *marks; /* of the tile */
-    const real *d_logits;           /* of the tile */
+    const real *d_logits;           /* of the tile, by step: (P, BACKWARD_TILE) */
     struct nade_output *outputs;    /* by step */
     vec (*factor)[BACKWARD_VECS], (*dW)[BACKWARD_VECS]; /* exp(-W) and dW, by feature of the walk */
     /* Where a is kept: the hidden units of each run, in the order in which they were computed, and
@@ -646,7 +647,7 @@ INLINE void NAME(outputs_back)(struct nade_walk *t, ptrdiff_t p, uint32_t exampl
                                const int n_outputs)
 {
     enum { VECS = BACKWARD_VECS, AT_ONCE = OUTPUT_VECS };
-    const ptrdiff_t P = t->q->n_outputs, *output = t->front.work->output + p;
+    const real *d_logits = t->d_logits + p * BACKWARD_TILE;
     struct nade_output *outputs = t->outputs + p;
     if (!examples)
         return;
@@ -664,7 +665,7 @@ INLINE void NAME(outputs_back)(struct nade_walk *t, ptrdiff_t p, uint32_t exampl
             real d[2];
             UNROLL
             for (int o = 0; o < n_outputs; o++)
-                d[o] = t->d_logits[n * P + output[-o]];
+                d[o] = d_logits[n - o * BACKWARD_TILE];
             UNROLL
             for (int u = 0; u < AT_ONCE; u++) {
                 vec h = t->now[n].h[v + u], d_h = t->now[n].d_h[v + u];
@@ -730,7 +731,7 @@ INLINE void NAME(bit_back)(struct nade_walk *t, ptrdiff_t k, ptrdiff_t p, uint32
                            uint32_t going_on, const int outputs)
 {
     enum { VECS = BACKWARD_VECS, AT_ONCE = BIT_VECS };
-    const ptrdiff_t P = t->q->n_outputs, *output = t->front.work->output + p;
+    const real *d_logits = t->d_logits + p * BACKWARD_TILE;
     struct nade_output *after = t->outputs + p, *before = after - outputs;
     for (int v = 0; v < VECS; v += AT_ONCE) {
         vec V[2][AT_ONCE], dV[2][AT_ONCE], dW[AT_ONCE], shrink[AT_ONCE];
@@ -745,9 +746,8 @@ INLINE void NAME(bit_back)(struct nade_walk *t, ptrdiff_t k, ptrdiff_t p, uint32
         }
         for (uint32_t rest = examples; rest; rest &= rest - 1) {
             int n = LOWEST_BIT(rest);
-            const real *d_logits = t->d_logits + n * P;
-            real d_after = outputs ? d_logits[output[0]] : 0;
-            real d_before = outputs && going_on >> n & 1 ? d_logits[output[-1]] : 0;
+            real d_after = outputs ? d_logits[n] : 0;
+            real d_before = outputs && going_on >> n & 1 ? d_logits[n - BACKWARD_TILE] : 0;
             UNROLL
             for (int u = 0; u < AT_ONCE; u++) {
                 vec h = t->now[n].h[v + u], d_h = t->now[n].d_h[v + u];
@@ -819,7 +819,7 @@ INLINE void NAME(walk_tile)(struct nade_walk *t, ptrdiff_t tile, const vec *c, c
     t->front.x = (const real *)q->x + tile * BACKWARD_TILE * q->n_features;
     t->front.products = hidden == SIGMOID ? ~(uint32_t)0 : 0;
     t->marks = work->marks + tile * q->n_features;
-    t->d_logits = (const real *)q->d_logits + tile * BACKWARD_TILE * q->n_outputs;
+    t->d_logits = work->d_logits + tile * BACKWARD_TILE * q->n_outputs;
     t->n_states = 1;
     for (int n = 0; n < rows; n++) {
         t->state[n] = 0;
@@ -927,23 +927,26 @@ INLINE void NAME(nade_backward_task)(struct nade_work *work, ptrdiff_t block, in
     }
 }
 
-/* Of one tile: begun and d_start. With dropout no two examples share their hidden units, not even
- * before they begin. */
+/* Of one tile: begun, d_start and d_logits by step. With dropout no two examples share their hidden
+ * units, not even before they begin. */
 static void NAME(sum_start)(void *context, ptrdiff_t tile, int slot)
 {
     const struct nade_work *work = context;
     const struct nade *q = work->q;
     const ptrdiff_t P = q->n_outputs;
-    const real *d_logits = (const real *)q->d_logits + tile * work->tile_rows * P;
-    real *d_start = work->d_start + tile * P;
-    const uint32_t all = ~(uint32_t)0 >> (32 - NAME(rows_of)(work, tile));
+    const int rows = NAME(rows_of)(work, tile);
+    const real *d_logits = (const real *)q->d_logits + tile * BACKWARD_TILE * P;
+    const uint32_t all = ~(uint32_t)0 >> (32 - rows);
     uint32_t begun = q->keep ? all : 0;
     (void)slot;
-    memset(d_start, 0, (size_t)P * sizeof *d_start);
     for (ptrdiff_t p = 0; p < work->n_steps; p++) {
+        real *d = work->d_logits + (tile * P + p) * BACKWARD_TILE, sum = 0;
+        for (int n = 0; n < rows; n++)
+            d[n] = d_logits[n * P + work->output[p]];
         work->begun[tile * P + p] = begun |= work->changed[tile * P + p];
         for (uint32_t rest = all & ~begun; rest; rest &= rest - 1)
-            d_start[p] += d_logits[LOWEST_BIT(rest) * P + work->output[p]];
+            sum += d[LOWEST_BIT(rest)];
+        work->d_start[tile * P + p] = sum;
     }
 }
 
@@ -983,16 +986,18 @@ static int NAME(nade_backward)(const struct nade *q)
     ptrdiff_t n_tiles = (q->N + BACKWARD_TILE - 1) / BACKWARD_TILE;
     struct nade_work work = {.q = q, .tile_rows = BACKWARD_TILE, .n_tiles = n_tiles,
                              .n_blocks = (q->H + block - 1) / block};
-    size_t start_bytes = (size_t)(n_tiles * P) * sizeof(real);
+    size_t start_bytes = rounded_up((size_t)(n_tiles * P) * sizeof(real));
     int threads = threads_for(2. * (double)q->N * (double)P * (double)q->H);
     size_t begun_bytes = rounded_up((size_t)(n_tiles * P) * sizeof(uint32_t));
-    char *memory = memory_get(NAME(walk_bytes)(q, n_tiles) + begun_bytes + start_bytes);
+    size_t d_bytes = start_bytes * BACKWARD_TILE;
+    char *memory = memory_get(NAME(walk_bytes)(q, n_tiles) + begun_bytes + start_bytes + d_bytes);
     char *scratch = memory;
     if (memory == NULL)
         return -1;
     NAME(plan_walk)(&work, &scratch);
     work.begun = take(&scratch, begun_bytes);
     work.d_start = take(&scratch, start_bytes);
+    work.d_logits = take(&scratch, d_bytes);
     NAME(mark_tiles)(&work, threads);
     run_tasks(threads, n_tiles, NAME(sum_start), &work);
 
