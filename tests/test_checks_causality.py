@@ -9,6 +9,8 @@ import pyarsimple as pa
 from pyarsimple import checks, orders
 from pyarsimple.conditionals import sigmoid
 
+pytestmark = pytest.mark.once
+
 D = 6
 ORDER = np.array([2, 0, 1, 5, 3, 4])
 WEIGHTS = np.random.default_rng(0).uniform(0.2, 1, (D, D))

@@ -10,6 +10,8 @@ import pytest
 import pyarsimple as pa
 from pyarsimple import check_command, checks
 
+pytestmark = pytest.mark.once
+
 
 def run(*words):
     parser = argparse.ArgumentParser()

@@ -13,6 +13,8 @@ from pyarsimple.checks.sampler import chi_square, detectable, pearson
 from pyarsimple.conditionals import sigmoid, softplus
 from pyarsimple.density import log_conditionals
 
+pytestmark = pytest.mark.once
+
 D = 5
 ORDER = np.array([2, 0, 1, 4, 3])
 

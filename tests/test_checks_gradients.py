@@ -11,6 +11,8 @@ from pyarsimple import checks
 from pyarsimple.checks import mistakes, models
 from pyarsimple.conditionals import sigmoid, softplus
 
+pytestmark = pytest.mark.once
+
 ORDER = [2, 0, 1, 5, 3, 4]  # two 3-cycles: not its own inverse
 D, H, N = 6, 5, 13
 NAMES = ("W", "c", "V", "b")

@@ -17,6 +17,8 @@ from pyarsimple.conditionals import (
 from pyarsimple.mixtures import OrderMixture
 from pyarsimple.transforms import Standardize
 
+pytestmark = pytest.mark.once
+
 D, ORDER = 4, [2, 0, 3, 1]
 MIXED = Mixed([Bernoulli(), Categorical(3), Gaussian(), GaussianMixture(2)])
 CONDITIONALS = {

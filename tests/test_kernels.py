@@ -20,6 +20,8 @@ from pyarsimple.orders import inverse, precedes
 
 kernels = pytest.importorskip("pyarsimple._kernels")
 
+pytestmark = pytest.mark.once
+
 DTYPES = [np.float32, np.float64]
 HIDDEN = ["sigmoid", "relu"]
 SIZES = [(1, 1, 1), (3, 2, 3), (5, 1, 7), (19, 37, 130), (70, 90, 300)]  # N, D, H

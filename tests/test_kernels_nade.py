@@ -13,6 +13,8 @@ from pyarsimple.models import nade
 
 kernels = pytest.importorskip("pyarsimple._kernels")
 
+pytestmark = pytest.mark.once
+
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
 DTYPES = list(TOLERANCE)
 N, D, H = 37, 23, 70

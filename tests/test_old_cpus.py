@@ -20,6 +20,7 @@ from pyarsimple import twins
 QEMU = shutil.which("qemu-x86_64")
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.skipif(QEMU is None, reason="needs qemu-x86_64 (Debian: qemu-user)"),
     pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates x86-64 on x86-64 only"),
     pytest.mark.skipif(twins.kernels is None, reason="the kernels are not built"),
