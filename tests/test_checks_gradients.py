@@ -9,6 +9,7 @@ import pytest
 import pyarsimple as pa
 from pyarsimple import checks
 from pyarsimple.checks import mistakes, models
+from pyarsimple.checks.differences import best_step, numeric_gradient
 from pyarsimple.conditionals import sigmoid, softplus
 
 pytestmark = pytest.mark.once
@@ -604,6 +605,58 @@ def test_entries_to_check_have_corners_and_borders():
     assert 50 < len(picked) < 200
     thirds = [sum(k[0] // 17 == part for k in picked) for part in range(3)]
     assert min(thirds) > 10
+
+
+# The differences.
+
+
+def test_numeric_gradient_of_some_entries_is_that_of_all_and_x_is_not_moved():
+    given = []
+
+    def f(x):
+        given.append(x)
+        return float(np.sum(x**2) + np.prod(x))
+
+    x = np.random.default_rng(0).normal(size=(2, 3))
+    x.flags.writeable = False
+    whole = numeric_gradient(f, x, 1e-5)
+    np.testing.assert_allclose(whole, 2 * x + np.prod(x) / x, rtol=1e-8)
+    some = [(1, 2), (0, 0), (1, 2)]
+    np.testing.assert_array_equal(numeric_gradient(f, x, 1e-5, some), [whole[k] for k in some])
+    assert len(given) == 2 * (6 + 3)
+    assert not any(np.shares_memory(x, other) for other in given)
+    assert numeric_gradient(f, np.array(0.5), 1e-5).shape == ()
+    assert numeric_gradient(f, x, 1e-5, []).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("slopes", "noise", "k", "uncertainty"),
+    [
+        ([4.0, 3.0, 2.9, 2.9004], 1e-6, 3, 0.0001 + 1e-3),
+        ([4.0, 3.0, 2.9, 2.9], 1e-3, 2, 0.025 + 0.1),  # two agree by chance
+        ([np.nan, 3.0, 2.9, 2.9], 1e-3, 2, 0.025 + 0.1),
+        ([np.nan, np.nan, 3.0, 2.0], 1e-3, 3, 0.25 + 1),
+        ([3.0, 2.9, np.nan, np.inf], 1e-3, 1, 0.025 + 0.01),
+        ([1.0, np.inf, np.inf, np.nan], 1e-3, 0, np.inf),
+        ([np.nan] * 4, 1e-3, 0, np.inf),
+    ],
+)
+def test_best_step_is_where_neighbours_agree_and_nan_never_wins(slopes, noise, k, uncertainty):
+    steps = np.array([1, 0.1, 0.01, 0.001])
+    found = best_step(np.array(slopes), steps, noise)
+    assert found == (k, pytest.approx(uncertainty, rel=1e-10))
+
+
+def test_a_loss_that_is_nan_a_large_step_away():
+    def f(p, factor=1.0):
+        with np.errstate(invalid="ignore"):
+            return np.sum(np.log(p["t"])), {"t": factor / p["t"]}
+
+    p = {"t": np.array([5e-5, 8e-5])}
+    assert np.isnan(f({"t": p["t"] - 1e-4})[0])  # the first step that is tried
+    report = checks.check_gradients(f, p)
+    assert report, report
+    assert not checks.check_gradients(lambda q: f(q, 1 + 1e-5), p)
 
 
 # Where the check is blind it says so.

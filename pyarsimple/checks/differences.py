@@ -1,4 +1,4 @@
-"""Derivatives of a function of one number, by differences: the step, the noise, and the kinks.
+"""Derivatives by differences: the step, the noise, and the kinks.
 
 phi(t) is the loss with the parameters moved by t along some direction. Its slope at 0 is
 
@@ -11,11 +11,14 @@ kink from a wrong gradient: at a kink the slopes to the left and to the right st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+Array = npt.NDArray[Any]
 Phi = Callable[[float], float]
 
 #: Steps that are tried, in units of the parameters' own size.
@@ -30,6 +33,24 @@ class Slope:
     value: float
     uncertainty: float
     step: float
+
+
+def numeric_gradient(
+    f: Callable[[Array], float], x: Array, step: float,
+    entries: Sequence[tuple[int, ...]] | None = None,
+) -> Array:  # fmt: skip
+    """Central differences of f at x, in the shape of x; of some entries only, one after the other.
+
+    f is called with new arrays, two for each entry; x is not moved.
+    """
+    chosen = list(np.ndindex(x.shape)) if entries is None else entries
+    slopes = np.empty(len(chosen))
+    for k, index in enumerate(chosen):
+        up, down = x.copy(), x.copy()
+        up[index] += step
+        down[index] -= step
+        slopes[k] = (f(up) - f(down)) / (2 * step)
+    return slopes.reshape(x.shape) if entries is None else slopes
 
 
 def central(phi: Phi, h: float) -> float:
@@ -49,18 +70,27 @@ def measure_noise(phi: Phi, size: float) -> float:
     return max(sigma, EPS * float(np.max(np.abs(values))) / 2, 1e-300)
 
 
+def best_step(slopes: Array, steps: Array, noise: float) -> tuple[int, float]:
+    """Which step to trust, k, and how far: slopes (M,) by steps (M,), the largest first.
+
+    By how much the slope changed from the step before, and by rounding. NaN never wins; the first
+    step has none before it, and wins only where no other uncertainty is finite.
+    """
+    with np.errstate(invalid="ignore"):  # inf - inf
+        change = np.abs(np.diff(slopes))
+    uncertainty = np.append(np.inf, change / 4 + noise / steps[1:])
+    k = int(np.nanargmin(uncertainty))
+    return k, float(uncertainty[k])
+
+
 def best_slope(phi: Phi, noise: float, size: float) -> Slope:
     """The slope of phi at 0 from the step at which neighbouring steps agree best."""
     steps = LADDER * size
-    slopes = [central(phi, h) for h in steps]
-    if not any(slopes):  # phi did not change at all, not even over the largest step
+    slopes = np.array([central(phi, h) for h in steps])
+    if not slopes.any():  # phi did not change at all, not even over the largest step
         return Slope(0.0, noise / steps[0], float(steps[0]))
-    best = Slope(slopes[0], np.inf, float(steps[0]))
-    for before, value, h in zip(slopes[:-1], slopes[1:], steps[1:], strict=True):
-        uncertainty = abs(value - before) / 4 + noise / h
-        if uncertainty < best.uncertainty:
-            best = Slope(value, float(uncertainty), float(h))
-    return best
+    k, uncertainty = best_step(slopes, steps, noise)
+    return Slope(float(slopes[k]), uncertainty, float(steps[k]))
 
 
 def has_kink(phi: Phi, noise: float, size: float) -> bool:

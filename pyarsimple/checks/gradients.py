@@ -17,7 +17,13 @@ import numpy.typing as npt
 
 from pyarsimple.checks import blindness, causes, misbehaviour
 from pyarsimple.checks.causes import Evidence, Suspect
-from pyarsimple.checks.differences import best_slope, central, has_kink, measure_noise
+from pyarsimple.checks.differences import (
+    best_slope,
+    central,
+    has_kink,
+    measure_noise,
+    numeric_gradient,
+)
 from pyarsimple.checks.report import KINK, OK, WRONG, Cause, Report, number
 from pyarsimple.reports import fit_name, table
 
@@ -191,18 +197,6 @@ class _Loss:
         """phi(t): the loss with one array moved by t along a direction."""
         return lambda t: self.moved(params, {name: params[name] + t * direction})
 
-    def along_entry(
-        self, params: Params, name: str, index: tuple[int, ...]
-    ) -> Callable[[float], float]:
-        """phi(t): the loss with one entry moved by t."""
-
-        def phi(t: float) -> float:
-            p = params[name].copy()
-            p[index] += t
-            return self.moved(params, {name: p})
-
-        return phi
-
     def complex_slope(self, params: Params, name: str, direction: Array) -> float:
         """phi'(0) to machine precision: the imaginary part of phi(ih) / h."""
         moved = {k: p.astype(np.complex128) for k, p in params.items()}
@@ -281,14 +275,14 @@ class _Checker:
         """More entries of a large array that is wrong, as many as there are calls for."""
         last = self.loss.n_calls + self.max_follow_up
         looked_at: list[tuple[int, ...]] = []
-        found: list[tuple[float, float]] = []
+        found: list[tuple[Array, Array]] = []
         for k in self._around(numeric, known):
             if self.loss.n_calls >= last:
                 self.cut_short.append(numeric.name)
                 break
             looked_at.append(k)
-            found.append(numeric.entry(k))
-        both = np.array(found).reshape(-1, 2)
+            found.append(numeric.entries([k]))
+        both: Array = np.array(found).reshape(-1, 2)
         return looked_at, (both[:, 0], both[:, 1])
 
     def _around(self, numeric: _Numeric, known: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -344,7 +338,12 @@ class _Numeric:
         return min(slope.step for slope in slopes)
 
     def _phi(self, index: tuple[int, ...]) -> Callable[[float], float]:
-        return self.loss.along_entry(self.params, self.name, index)
+        """phi(t): the loss with one entry moved by t."""
+        return self.loss.along(self.params, self.name, unit(self.A.shape, index))
+
+    def _of_array(self, p: Array) -> float:
+        """The loss with another array in place of this one."""
+        return self.loss.moved(self.params, {self.name: p})
 
     def allowed(self, uncertainty: Any) -> Any:
         """How far the two gradients may be apart."""
@@ -372,27 +371,30 @@ class _Numeric:
         return _Direction(v, analytic, value, float(excess), uncertainty, kink)
 
     def entries(self, index: Sequence[tuple[int, ...]]) -> tuple[Array, Array]:
-        """Numeric derivatives with respect to single entries, and their uncertainties."""
-        found = np.array([self.entry(k) for k in index]).reshape(-1, 2)
-        return found[:, 0], found[:, 1]
+        """Numeric derivatives with respect to single entries, and their uncertainties.
 
-    def entry(self, index: tuple[int, ...]) -> tuple[float, float]:
-        """One numeric derivative: at the array's step, confirmed at a second one, or at another."""
+        Each at the array's step, confirmed at a second one; where that fails, at a step of its own.
+        """
         if self.loss.complex_step:
-            e = unit(self.A.shape, index)
-            return self.loss.complex_slope(self.params, self.name, e), 0.0
-        phi = self._phi(index)
-        analytic = float(self.A[index])
-        rounding = self.noise / self.step
-        first, second = central(phi, self.step), central(phi, self.step / 4)
-        confirmed = abs(first - second) <= self.allowed(4 * rounding)
-        settled = abs(second - analytic) <= self.allowed(4 * rounding)  # a kink between the steps
-        if (confirmed or settled) and not (first == second == 0 != analytic):
-            return min(
-                (first, rounding), (second, 4 * rounding), key=lambda v: abs(v[0] - analytic)
-            )
-        slope = best_slope(phi, self.noise, self.size)
-        return slope.value, slope.uncertainty
+            units = (unit(self.A.shape, k) for k in index)
+            exact = [self.loss.complex_slope(self.params, self.name, e) for e in units]
+            return np.array(exact), np.zeros(len(index))
+        p, rounding = self.params[self.name], self.noise / self.step
+        first = numeric_gradient(self._of_array, p, self.step, index)
+        second = numeric_gradient(self._of_array, p, self.step / 4, index)
+        analytic = np.array([self.A[k] for k in index], dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # inf - inf: neither confirmed nor settled
+            allowed = self.allowed(4 * rounding)
+            confirmed = np.abs(first - second) <= allowed
+            settled = np.abs(second - analytic) <= allowed  # a kink between the steps
+            nearer = np.abs(second - analytic) < np.abs(first - analytic)
+        unmoved = (first == 0) & (second == 0) & (analytic != 0)
+        slopes = np.where(nearer, second, first)
+        uncertainty = np.where(nearer, 4 * rounding, rounding)
+        for k in np.flatnonzero(~(confirmed | settled) | unmoved).tolist():
+            slope = best_slope(self._phi(index[k]), self.noise, self.size)
+            slopes[k], uncertainty[k] = slope.value, slope.uncertainty
+        return slopes, uncertainty
 
     def locate(self) -> tuple[int, ...]:
         """The entry that is most wrong, by halving: the half that is wrong by more, and so on."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from pyarsimple.checks.differences import EPS, best_step, numeric_gradient
 from pyarsimple.exercises.answers import Answer, Array, Case, Function, Rng, Wrong
 from pyarsimple.exercises.grader import Exercise, Stage, read_template
-from pyarsimple.exercises.solutions import best_step, numeric_gradient
 from pyarsimple.exercises.stages import known_cause, stages_of
 
 TEMPLATE = '''\
@@ -24,12 +24,24 @@ smaller h is, the more of them cancel in the difference: that error grows
 with 1/h. Drawn over h the two make a V, and the best step stands at its
 foot. When you are done the grader draws the V of your own function.
 
+The grader can draw it, for it knows the true gradient. Whoever checks a
+gradient does not: all there is to be seen is one slope for each of several
+steps, from the largest to the smallest. So a slope is taken to be wrong by
+
+    uncertainty_k = |slope_k - slope_(k-1)| / 4 + noise / step_k
+
+and the step is trusted for which that is least. Where steps are too large
+the slopes still change from one to the next: the first term. Where they are
+too small the slopes are mere rounding, and two of them may agree by chance:
+the second term grows there, whatever the slopes are.
+
     letter    shape    what
     f                  a function: takes an array like x, returns a float
     x         any      where the gradient is wanted; must stay as it is
     step      ()       h
-    gradient  as x     the true gradient, to measure errors by
-    steps     (M,)     the steps to choose from
+    slopes    (M,)     one derivative of f, by each of the steps
+    steps     (M,)     the largest first; M is 2 or more
+    noise     ()       how far a value of f may be wrong by rounding
 
     pyarsimple exercises grade numeric_gradient.py
     pyarsimple exercises hint numeric-gradient
@@ -54,15 +66,14 @@ def slow_numeric_gradient(f, x, step):
     return np.array(differences).reshape(x.shape)
 
 
-def slow_best_step(f, x, gradient, steps):
-    best, least = None, math.inf
-    for step in steps:
-        numeric = slow_numeric_gradient(f, x, step)
-        pairs = zip(numeric.flat, gradient.flat)
-        error = math.sqrt(sum((a - b) ** 2 for a, b in pairs))
-        if error < least:
-            best, least = step, error
-    return best
+def slow_best_step(slopes, steps, noise):
+    best, least = 0, math.inf
+    for k in range(1, len(steps)):
+        change = abs(slopes[k] - slopes[k - 1])
+        uncertainty = change / 4 + noise / steps[k]
+        if uncertainty < least:  # NaN is never less
+            best, least = k, uncertainty
+    return best, least
 
 
 # Your turn, in your own way: write it without looking at the lines above.
@@ -78,23 +89,26 @@ def numeric_gradient(f, x, step):
     raise NotImplementedError("fill me in: numeric_gradient, about 6 lines")
 
 
-def best_step(f, x, gradient, steps):
-    """The step whose numeric gradient is closest to ``gradient``.
+def best_step(slopes, steps, noise):
+    """Return (k, uncertainty): the step to trust, steps[k], and how far.
 
-    About 2 lines. Closest in the norm, the root of the sum of squares (not
-    by the largest entry, which may choose another step). One of the steps
-    is returned as it is: no error at all. x must not be moved here either.
+    About 4 lines. k has the least uncertainty of 1, 2, ..., M - 1; step 0
+    has none before it. A slope may be NaN, where a large step has left the
+    domain of f: such an uncertainty never wins. Error to expect: none in k,
+    1e-15 in the uncertainty.
     """
-    raise NotImplementedError("fill me in: best_step, about 2 lines")
+    raise NotImplementedError("fill me in: best_step, about 4 lines")
 '''
 
 HINTS = (
     "np.ndindex(x.shape) gives the index of every entry, whatever the number of axes. Change one "
-    "entry at a time, in a copy.",
+    "entry at a time, in a copy. For the step: np.diff(slopes) is slopes[1:] - slopes[:-1], and "
+    "one shorter than slopes.",
     "up, down = x.copy(), x.copy(); up[index] += step; down[index] -= step. The two are 2 * step "
-    "apart.",
-    "gradient[index] = (f(up) - f(down)) / (2 * step). For the step: the argmin of "
-    "np.linalg.norm(numeric_gradient(f, x, step) - gradient) over steps.",
+    "apart. For the step: entry 0 of np.abs(np.diff(slopes)) / 4 belongs to steps[1]. np.argmin "
+    "takes NaN for the least; np.nanargmin passes over it.",
+    "gradient[index] = (f(up) - f(down)) / (2 * step). For the step: uncertainty = np.append("
+    "np.inf, np.abs(np.diff(slopes)) / 4 + noise / steps[1:]); k = np.nanargmin(uncertainty).",
 )
 
 _names = read_template(TEMPLATE)
@@ -118,24 +132,28 @@ def _gradient_cases(rng: Rng) -> Iterator[Case]:
     yield _wavy, rng.uniform(0.5, 1.5, (2, 3)), 1e-3
 
 
+#: Slopes, steps and noise for which most suspects choose another k than is right, and each in its
+#: own way. A quarter more or less changes no k.
+_LADDERS = (
+    ([3.0, 1.0], [10.0, 1.0], 0.5),
+    ([24.0, 4.0, 4.0, 16.0], [1000.0, 100.0, 10.0, 1.0], 0.02),
+    ([3.0, 1.0, 2.0, 14.0, 14.0], [1000.0, 100.0, 10.0, 1.0, 0.1], 20.0),
+    ([5.0, 1.0, 21.0, 21.0, 17.0], [100.0, 10.0, 1.0, 0.1, 0.01], 0.5),
+    ([18.0, 20.0, 19.0, 7.0, 5.0], [10000.0, 1000.0, 100.0, 10.0, 1.0], 0.2),
+    ([5.0, 17.0, 17.0, 29.0, 30.0], [10.0, 1.0, 0.1, 0.01, 0.001], 10.0),
+    ([21.0, 25.0, 5.0, 4.0, 24.0], [1000.0, 100.0, 10.0, 1.0, 0.1], 0.01),
+)
+
+
 def _step_cases(rng: Rng) -> Iterator[Case]:
-    mixed = [1e-8, 1e-2, 1e-14, 1e-6, 1e-4, 1e-12, 1e-10]
-    for D, steps in ((1, [1e-1, 1e-5]), (2, [1e-9, 1e-1, 1e-5]), (3, mixed)):
-        x = rng.uniform(0.5, 1.5, D)
-        yield _summed(np.exp), x, np.exp(x), np.array(steps)
-    # Of these the norm, the largest entry and the sum of absolute values choose different steps:
-    # the error of entry k is a_k h^2 + b_k h^4.
-    steps = [2.0, 0.5, 1.0, 1.5]
-    yield _quintic([4, -4, 3.5], [-4, 4, -2.5]), np.zeros(3), np.ones(3), np.array(steps)
-    yield _quintic([4, 3, 3], [-4, -1.5, -3]), np.zeros(3), np.ones(3), np.array(steps)
-
-
-def _quintic(a: list[float], b: list[float]) -> Callable[[Array], float]:
-    def quintic(x: Array) -> float:
-        return float((x + np.array(a) * x**3 + np.array(b) * x**5).sum())
-
-    quintic.__doc__ = f"x -> sum(x + a x^3 + b x^5), a = {a}, b = {b}"
-    return quintic
+    for ladder, sizes, noise in _LADDERS:
+        a, b = 2.0 ** rng.integers(-1, 3, 2)  # other units: plain numbers stay plain
+        yield a * np.array(ladder), b * np.array(sizes), float(a * b * noise)
+    for f, x, largest in ((np.log, rng.uniform(0.04, 0.08), 1.0), (np.exp, rng.uniform(), 0.1)):
+        steps = largest * 10.0 ** -np.arange(9)
+        with np.errstate(invalid="ignore"):  # the largest steps leave the domain of log
+            slopes = (f(x + steps) - f(x - steps)) / (2 * steps)
+        yield slopes, steps, float(EPS * abs(f(x)))
 
 
 def _summed(f: Callable[[Array], Array]) -> Callable[[Array], float]:
@@ -239,45 +257,80 @@ GRADIENT = Function(
 )  # fmt: skip
 
 
-def _chosen(pick: Callable[[Array, Array], Any], size: Callable[[Array], Any] | None = None) -> Any:
-    def suspect(f: Any, x: Array, gradient: Array, steps: Array) -> float:
-        off = [numeric_gradient(f, x, h) - gradient for h in steps]
-        return float(pick(steps, np.array([(size or np.linalg.norm)(e) for e in off])))
+def _change(slopes: Array) -> Array:
+    """|slope_k - slope_(k-1)|; NaN for the first."""
+    return np.abs(np.diff(slopes, prepend=np.nan))
+
+
+def _right(slopes: Array, steps: Array, noise: float) -> Array:
+    return _change(slopes) / 4 + noise / steps
+
+
+def _chosen(measure: Any = _right, pick: Callable[[Array], Any] = np.nanargmin) -> Any:
+    """`best_step` by another measure of uncertainty, or another choice by it."""
+
+    def suspect(slopes: Array, steps: Array, noise: float) -> tuple[int, float]:
+        uncertainty = measure(slopes, steps, noise)
+        k = int(pick(uncertainty))
+        return k, float(uncertainty[k])
 
     return suspect
 
 
-def _closest_by(size: Callable[[Array], Any]) -> Any:
-    return _chosen(lambda steps, errors: steps[np.argmin(errors)], size)
+def _returned(what: Callable[[int, float, Array, Array], tuple[float, float]]) -> Any:
+    """The right choice, and something else returned."""
+    return lambda slopes, steps, noise: what(*best_step(slopes, steps, noise), slopes, steps)
 
 
 STEP = Function(
     "best_step",
-    ("step",),
+    ("k", "uncertainty"),
     _names["slow_best_step"],
     _step_cases,
     {
         "the smallest step is taken: below the foot of the V rounding takes over":
-            _chosen(lambda steps, errors: steps.min()),
-        "the largest step is taken": _chosen(lambda steps, errors: steps.max()),
-        "this is the step of the LARGEST error": _chosen(lambda s, errors: s[np.argmax(errors)]),
-        "this is the least error, not the step that has it":
-            _chosen(lambda steps, errors: errors.min()),
-        "this is the index of the step, not the step": _chosen(lambda s, errors: np.argmin(errors)),
-        "the first step is taken: nothing is compared": _chosen(lambda steps, errors: steps[0]),
-        "the last step is taken: the best one so far is not remembered":
-            _chosen(lambda steps, errors: steps[-1]),
-        "closest by the largest entry: the norm, the root of the sum of squares, was asked for":
-            _closest_by(lambda e: np.abs(e).max()),
-        "closest by the sum of absolute values: the norm, the root of the sum of squares, was "
-        "asked for": _closest_by(lambda e: np.abs(e).sum()),
-        "the errors are summed with their signs: they cancel, and the least sum is very negative":
-            _closest_by(np.sum),
-        "the errors are summed with their signs, which cancel: the norm was asked for":
-            _closest_by(lambda e: abs(e.sum())),
+            _chosen(pick=lambda u: len(u) - 1),
+        "the largest step is taken: with noise / step alone nothing speaks against it, so compare "
+        "each slope with the one before":
+            _chosen(lambda slopes, steps, noise: noise / steps),
+        "the slopes are not compared: noise / step alone is least at the first of k = 1, 2, ...":
+            _chosen(lambda slopes, steps, noise: np.append(np.nan, noise / steps[1:])),
+        "noise / step is forgotten: two slopes that are nothing but rounding may agree by chance":
+            _chosen(lambda slopes, steps, noise: _change(slopes) / 4),
+        "this is the step of the LARGEST uncertainty": _chosen(pick=np.nanargmax),
+        "noise is multiplied by the step: rounding is divided by it, and grows as steps fall":
+            _chosen(lambda slopes, steps, noise: _change(slopes) / 4 + noise * steps),
+        "each slope is compared with the NEXT one, or noise divided by the step before: to slope k "
+        "belong slope k - 1 and step k":
+            _chosen(lambda slopes, steps, noise:
+                    np.append(_change(slopes)[1:], np.nan) / 4 + noise / steps),
+        "slopes are compared with their signs: the least difference is then a large negative one":
+            _chosen(lambda slopes, steps, noise:
+                    np.diff(slopes, prepend=np.nan) / 4 + noise / steps),
+        "slopes are compared relative to their size: the uncertainty is in the slope's own unit":
+            _chosen(lambda slopes, steps, noise:
+                    _change(slopes) / np.abs(slopes) / 4 + noise / steps),
+        "the difference of the slopes is not divided by 4":
+            _chosen(lambda slopes, steps, noise: _change(slopes) + noise / steps),
+        "noise / step is divided by 4 as well: only the difference of the slopes is":
+            _chosen(lambda slopes, steps, noise: (_change(slopes) + noise / steps) / 4),
+        "noise is divided by 2 * step: two values of f are wrong, each by noise":
+            _chosen(lambda slopes, steps, noise: _change(slopes) / 4 + noise / (2 * steps)),
+        "a slope that is NaN wins: np.argmin takes NaN for the least, np.nanargmin does not":
+            _chosen(lambda slopes, steps, noise:
+                    np.append(np.inf, _right(slopes, steps, noise)[1:]), np.argmin),
+        "k is one too small: entry 0 of the differences belongs to steps[1]":
+            _returned(lambda k, uncertainty, slopes, steps: (k - 1, uncertainty)),
+        "this is the step: its index k is asked for":
+            _returned(lambda k, uncertainty, slopes, steps: (steps[k], uncertainty)),
+        "this is the slope at the best step: its uncertainty is asked for":
+            _returned(lambda k, uncertainty, slopes, steps: (k, slopes[k])),
+        "k and uncertainty are exchanged: return (k, uncertainty), in this order":
+            _returned(lambda k, uncertainty, slopes, steps: (uncertainty, k)),
+        "this is the step: its uncertainty is asked for":
+            _returned(lambda k, uncertainty, slopes, steps: (k, steps[k])),
     },
-    rtol=1e-12, atol=0, ours={"numeric_gradient": numeric_gradient},
-    read_only=("x", "gradient", "steps"), fast=best_step,
+    rtol=1e-12, atol=0, read_only=("slopes", "steps"), fast=best_step,
 )  # fmt: skip
 
 
@@ -320,8 +373,8 @@ EXERCISE = Exercise(
     stages=(
         *stages_of(GRADIENT, 4, "gradient"),
         Stage("the V", 1, _picture, group="gradient"),
-        *stages_of(STEP, 3, "step"),
+        *stages_of(STEP, (2, 1), "step"),
     ),
     solution=(numeric_gradient, best_step),
-    imports="from collections.abc import Callable\n\nimport numpy as np",
+    imports="from collections.abc import Callable, Sequence\n\nimport numpy as np",
 )

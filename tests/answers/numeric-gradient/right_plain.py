@@ -13,6 +13,8 @@ def numeric_gradient(f, x, step):
     return gradient
 
 
-def best_step(f, x, gradient, steps):
-    errors = [np.linalg.norm(numeric_gradient(f, x, h) - gradient) for h in steps]
-    return steps[np.argmin(errors)]
+def best_step(slopes, steps, noise):
+    change = np.abs(np.diff(slopes))
+    uncertainty = change / 4 + noise / steps[1:]
+    k = np.nanargmin(uncertainty)
+    return k + 1, uncertainty[k]

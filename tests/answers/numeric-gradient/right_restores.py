@@ -16,10 +16,10 @@ def numeric_gradient(f, x, step):
     return slope
 
 
-def best_step(f, x, gradient, steps):
-    best, least = steps[0], np.inf
-    for h in steps:
-        error = np.linalg.norm(numeric_gradient(f, x, h) - gradient)
-        if error < least:
-            best, least = h, error
-    return best
+def best_step(slopes, steps, noise):
+    best, least = 0, np.inf
+    for k in range(1, len(steps)):
+        u = abs(slopes[k] - slopes[k - 1]) / 4 + noise / steps[k]
+        if u < least:
+            best, least = k, u
+    return best, least

@@ -14,5 +14,10 @@ def numeric_gradient(f, x, step):
     return result
 
 
-def best_step(f, x, gradient, steps):
-    return steps[0]
+def best_step(slopes, steps, noise):
+    best, least = 0, np.inf
+    for k in range(1, len(steps)):
+        u = abs(slopes[k] - slopes[k - 1]) / 4 + noise / steps[k]
+        if u < least:
+            best, least = k, u
+    return best, least

@@ -9,8 +9,10 @@ def numeric_gradient(f, x, step):
     return np.array([f(x + m) - f(x - m) for m in moves]).reshape(x.shape) / step
 
 
-def best_step(f, x, gradient, steps):
-    def error(h):
-        return np.linalg.norm(numeric_gradient(f, x, h) / 2 - gradient)
-
-    return min(steps, key=error)
+def best_step(slopes, steps, noise):
+    best, least = 0, np.inf
+    for k in range(1, len(steps)):
+        u = abs(slopes[k] - slopes[k - 1]) / 4 + noise / steps[k]
+        if u < least:
+            best, least = k, u
+    return best, least

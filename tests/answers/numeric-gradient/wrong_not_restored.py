@@ -15,5 +15,8 @@ def numeric_gradient(f, x, step):
     return result
 
 
-def best_step(f, x, gradient, steps):
-    return steps[0]
+def best_step(slopes, steps, noise):
+    change = np.abs(np.diff(slopes))
+    uncertainty = change / 4 + noise / steps[1:]
+    k = np.nanargmin(uncertainty)
+    return k + 1, uncertainty[k]

@@ -9,5 +9,6 @@ def numeric_gradient(f, x, step):
     return np.array([f(x + m) - f(x - m) for m in moves]).reshape(x.shape) / (2 * step)
 
 
-def best_step(f, x, gradient, steps):
-    return min(steps)
+def best_step(slopes, steps, noise):
+    k = len(steps) - 1
+    return k, abs(slopes[k] - slopes[k - 1]) / 4 + noise / steps[k]

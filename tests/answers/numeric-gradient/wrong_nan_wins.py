@@ -1,4 +1,4 @@
-# cause: this is the least error, not the step
+# cause: a slope that is NaN wins
 import numpy as np
 
 EXERCISE = "numeric-gradient"
@@ -9,5 +9,7 @@ def numeric_gradient(f, x, step):
     return np.array([f(x + m) - f(x - m) for m in moves]).reshape(x.shape) / (2 * step)
 
 
-def best_step(f, x, gradient, steps):
-    return min(np.linalg.norm(numeric_gradient(f, x, h) - gradient) for h in steps)
+def best_step(slopes, steps, noise):
+    uncertainty = np.abs(slopes[1:] - slopes[:-1]) / 4 + noise / steps[1:]
+    k = np.argmin(uncertainty)
+    return k + 1, uncertainty[k]
